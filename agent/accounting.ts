@@ -1,0 +1,230 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { bootTimeNs } from '../bpf/clock.ts';
+import { BpfError } from '../bpf/errors.ts';
+import { type ProgramInfo, programInfo } from '../bpf/info.ts';
+import { checkLayouts } from '../bpf/layout.ts';
+import { layouts, RL_TOTALS_OFFSET, RL_TOTALS_SIZE } from '../bpf/layouts.ts';
+import { BpfIterator, BpfLink } from '../bpf/link.ts';
+import { BpfMap } from '../bpf/map.ts';
+import type { Mapping } from '../bpf/mapping.ts';
+import { BpfObject } from '../bpf/object.ts';
+import { openPin, unpin } from '../bpf/pin.ts';
+import { RingBuffer } from '../bpf/ring-buffer.ts';
+import { AgentError } from './errors.ts';
+import { ADOPT_SOCKETS, DUMP_SOCKETS, HOOKS, type Hook } from './hooks.ts';
+import type { MissingFeature } from './readings.ts';
+
+const OBJECT = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
+
+/** All that the agent reads or writes; pinned under their names. `totals` comes last: its pin says that all is there. */
+const MAPS = [
+  'processes',
+  'process_slots',
+  'free_slots',
+  'process_details',
+  'process_events',
+  'sockets',
+  'threads',
+  'mptcp_owners',
+  'interfaces',
+  'interface_names',
+  'interface_baselines',
+  'totals',
+] as const;
+type MapName = (typeof MAPS)[number];
+
+export interface AccountingOptions {
+  /** Directory on a bpffs. */
+  bpffs: string;
+  /** The cgroup2 directory to account for; its whole subtree is. */
+  cgroup: string;
+}
+
+interface AttachedProgram {
+  hook: Hook;
+  section: string;
+  fd: number | null;
+}
+
+/**
+ * The kernel's side of the ledger: programs and maps, pinned under `bpffs` so that they outlive the agent. `start`
+ * adopts what an earlier agent left there, or loads and attaches anew.
+ */
+export class Accounting implements Disposable {
+  readonly maps: ReadonlyMap<MapName, BpfMap>;
+  /** `struct rl_process` by slot, shared with the kernel. */
+  readonly processes: Mapping;
+  readonly totals: DataView;
+  readonly events: RingBuffer;
+  readonly adopted: boolean;
+  readonly missing: readonly MissingFeature[];
+  readonly programs: readonly AttachedProgram[];
+  readonly #dump: BpfIterator;
+  readonly #totalsMapping: Mapping;
+
+  private constructor(bpffs: string, adopted: boolean, missing: MissingFeature[]) {
+    this.adopted = adopted;
+    this.missing = missing;
+    this.maps = new Map(MAPS.map((name) => [name, BpfMap.openPinned(pinPath(bpffs, 'maps', name))]));
+    this.processes = this.map('processes').mmap();
+    this.#totalsMapping = this.map('totals').mmap();
+    this.totals = new DataView(this.#totalsMapping.buffer);
+    this.events = RingBuffer.open(this.map('process_events'));
+    this.#dump = new BpfIterator(BpfLink.openPinned(pinPath(bpffs, 'links', DUMP_SOCKETS)));
+    this.programs = HOOKS.map((hook) => describeProgram(bpffs, hook));
+  }
+
+  /**
+   * @param begin called once where the counters start from zero: after the device hooks are attached
+   * @throws AGENT_HOOK_MISSING, BpfError
+   */
+  static start(options: AccountingOptions): Accounting {
+    const { bpffs } = options;
+    const objectId = objectIdOf(OBJECT);
+    if (readObjectId(bpffs) === objectId) return new Accounting(bpffs, true, missingFeatures(bpffs));
+    remove(bpffs);
+    checkLayouts(OBJECT, layouts);
+    try {
+      const missing = load(options, objectId);
+      return new Accounting(bpffs, false, missing);
+    } catch (error) {
+      remove(bpffs);
+      throw error;
+    }
+  }
+
+  /** Takes links, programs and maps out of the kernel. True where there were any. */
+  static remove(bpffs: string): boolean {
+    return remove(bpffs);
+  }
+
+  map(name: MapName): BpfMap {
+    return this.maps.get(name) as BpfMap;
+  }
+
+  /** `struct rl_socket_record` after `struct rl_socket_record`, in one Buffer that the next call overwrites. */
+  dumpSockets(): Buffer {
+    return this.#dump.read();
+  }
+
+  programInfo({ fd }: AttachedProgram): ProgramInfo | undefined {
+    return fd === null ? undefined : programInfo(fd);
+  }
+
+  /** When the counters began, CLOCK_BOOTTIME ns. */
+  get sinceNs(): bigint {
+    return this.totals.getBigUint64(RL_TOTALS_OFFSET.sinceNs, true);
+  }
+
+  [Symbol.dispose](): void {
+    this.#dump[Symbol.dispose]();
+    this.events[Symbol.dispose]();
+    this.processes[Symbol.dispose]();
+    this.#totalsMapping[Symbol.dispose]();
+    for (const map of this.maps.values()) map[Symbol.dispose]();
+  }
+}
+
+function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFeature[] {
+  const optional = HOOKS.filter(({ required }) => !required).map(({ program }) => program);
+  const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional);
+  using loaded = object;
+  const missing: MissingFeature[] = [];
+  for (const [program, { reason }] of unsupported) missing.push(describeMissing(program, reason));
+
+  for (const name of MAPS.filter((name) => name !== 'totals')) loaded.map(name).pin(pinPath(bpffs, 'maps', name));
+  const [ownerHooks, countingHooks] = splitHooks();
+  const attach = (hook: Hook): void => {
+    if (unsupported.has(hook.program)) return;
+    const refused = attachAndPin(loaded, hook, bpffs, cgroup);
+    if (refused) missing.push(refused);
+  };
+  ownerHooks.forEach(attach);
+  adoptSockets(loaded);
+  countingHooks.forEach(attach);
+
+  using dump = loaded.program(DUMP_SOCKETS).attachIterator({ map: loaded.map('sockets') });
+  dump.link.pin(pinPath(bpffs, 'links', DUMP_SOCKETS));
+  const totals = loaded.map('totals');
+  using mapping = totals.mmap();
+  const view = new DataView(mapping.buffer);
+  view.setBigUint64(RL_TOTALS_OFFSET.objectId, objectId, true);
+  view.setBigUint64(RL_TOTALS_OFFSET.sinceNs, bootTimeNs(), true);
+  totals.pin(pinPath(bpffs, 'maps', 'totals'));
+  return missing;
+}
+
+/** Sockets get their owners before anything is charged to them. */
+function splitHooks(): [Hook[], Hook[]] {
+  const first = HOOKS.findIndex(({ program }) => program === 'sock_send_length');
+  return [HOOKS.slice(0, first), HOOKS.slice(first)];
+}
+
+function attachAndPin(object: BpfObject, hook: Hook, bpffs: string, cgroup: string): MissingFeature | undefined {
+  const program = object.program(hook.program);
+  try {
+    using link = program.section.startsWith('cgroup') ? program.attachCgroup(cgroup) : program.attach();
+    link.pin(pinPath(bpffs, 'links', hook.program));
+    program.pin(pinPath(bpffs, 'programs', hook.program));
+    return undefined;
+  } catch (cause) {
+    if (!(cause instanceof BpfError) || cause.code !== 'BPF_ATTACH') throw cause;
+    if (hook.required) throw new AgentError('AGENT_HOOK_MISSING', `${hook.consequence}: ${cause.message}`, { cause });
+    return { feature: hook.program, consequence: hook.consequence, reason: cause.message };
+  }
+}
+
+function adoptSockets(object: BpfObject): void {
+  using iterator = object.program(ADOPT_SOCKETS).attachIterator();
+  iterator.read();
+}
+
+function describeProgram(bpffs: string, hook: Hook): AttachedProgram {
+  const path = pinPath(bpffs, 'programs', hook.program);
+  return { hook, section: hook.program, fd: existsSync(path) ? openPin('program', path) : null };
+}
+
+function describeMissing(program: string, reason: string): MissingFeature {
+  const consequence = HOOKS.find((hook) => hook.program === program)?.consequence ?? '';
+  return { feature: program, consequence, reason };
+}
+
+/** After adoption the reasons are gone with the agent that saw them. */
+function missingFeatures(bpffs: string): MissingFeature[] {
+  return HOOKS.filter(({ program }) => !existsSync(pinPath(bpffs, 'links', program))).map(({ program }) =>
+    describeMissing(program, 'the kernel refused it when accounting began; the log of that agent says why'),
+  );
+}
+
+/** The first 6 bytes of the object file's SHA-256: another build's maps are not ours to read. */
+function objectIdOf(path: string): bigint {
+  return BigInt(createHash('sha256').update(readFileSync(path)).digest().readUIntLE(0, 6));
+}
+
+/** undefined where nothing complete is pinned. */
+function readObjectId(bpffs: string): bigint | undefined {
+  const path = pinPath(bpffs, 'maps', 'totals');
+  if (!existsSync(path)) return undefined;
+  using map = BpfMap.openPinned(path);
+  if (map.info.valueSize < RL_TOTALS_SIZE) return undefined;
+  return map.lookup(Buffer.alloc(4))?.readBigUInt64LE(RL_TOTALS_OFFSET.objectId);
+}
+
+/** Links first, so that nothing runs when its maps go. */
+function remove(bpffs: string): boolean {
+  let removed = false;
+  for (const kind of ['links', 'programs', 'maps'] as const) {
+    const folder = join(bpffs, kind);
+    if (!existsSync(folder)) continue;
+    for (const name of readdirSync(folder)) removed = unpin(join(folder, name)) || removed;
+    rmdirSync(folder);
+  }
+  if (existsSync(bpffs) && readdirSync(bpffs).length === 0) rmdirSync(bpffs);
+  return removed;
+}
+
+function pinPath(bpffs: string, kind: 'maps' | 'programs' | 'links', name: string): string {
+  return join(bpffs, kind, name);
+}

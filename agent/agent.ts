@@ -1,0 +1,475 @@
+import { readFileSync } from 'node:fs';
+import type { Logger } from 'pino';
+import { RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
+import type { Accounting } from './accounting.ts';
+import {
+  addCounters,
+  type Counters,
+  makeCounters,
+  payloadOf,
+  sharesOf,
+  WIRE_RX_BYTES,
+  WIRE_RX_PACKETS,
+  WIRE_TX_BYTES,
+  WIRE_TX_PACKETS,
+  wireOf,
+} from './counters.ts';
+import { Events } from './events.ts';
+import type { InterfaceAccount, InterfaceBooks } from './interface-books.ts';
+import { kernelRow, mergeDirections } from './kernel-row.ts';
+import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
+import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
+import type {
+  AgentEvent,
+  App,
+  Direction,
+  Flow,
+  Process,
+  Readings,
+  Reconciliation,
+  Relay,
+  Socket,
+  Status,
+  UnattributedTraffic,
+} from './readings.ts';
+import { decodeSockets, toFlow, toSocket } from './socket-table.ts';
+import type { Store, StoredProcess } from './store.ts';
+import type { Users } from './users.ts';
+
+export interface AgentOptions {
+  accounting: Accounting;
+  store: Store;
+  books: InterfaceBooks;
+  users: Users;
+  clock: Clock;
+  logger: Logger;
+  version: string;
+  kernel: string;
+  intervalSeconds: number;
+  maxApps: number;
+  metricsPerProcess: boolean;
+}
+
+/** What belongs to an app beside its counters. */
+interface AppTotal {
+  counters: Counters;
+  processes: number;
+  dirty: boolean;
+}
+
+/** The double entry at one moment. */
+interface Books {
+  accounts: InterfaceAccount[];
+  unattributed: UnattributedTraffic[];
+  reconciliation: Reconciliation[];
+  totals: RlTotals;
+}
+
+const CHECKPOINT_MS = 10_000;
+const FORGET_MS = 15 * 60_000;
+const GONE_INTERFACES_MS = 60_000;
+/** A reading asked for this soon after a poll is answered from it. */
+const FRESH_MS = 50;
+const SOCKETS_CACHE_MS = 2_000;
+
+const NO_RELAY: Relay = { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
+const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event'] as const;
+
+/** Polls the kernel's side, keeps totals by app on disk, and answers what is asked. */
+export class Agent implements Readings, AsyncDisposable {
+  readonly #options: AgentOptions;
+  readonly #table: ProcessTable;
+  readonly #events = new Events();
+  readonly #metrics: Metrics;
+  readonly #budget: SeriesBudget;
+  readonly #apps = new Map<string, AppTotal>();
+  /** Ended processes whose slots were given back, by identity; kept for 15 minutes after their end. */
+  readonly #gone = new Map<string, { process: Process; exitedAtMs: number }>();
+  /** Of this epoch: all processes, and those of them whose slots were given back. */
+  readonly #processesTotal: Counters;
+  readonly #freedTotal: Counters;
+  readonly #startedAt: string;
+  #timer: NodeJS.Timeout | undefined;
+  #ready = false;
+  #polledAtMs = 0;
+  #pollCount = 0;
+  #lastPollSeconds = 0;
+  #lastCheckpointMs = 0;
+  #lastForgetMs = 0;
+  #lostEvents = 0;
+  #books: { poll: number; books: Books } | undefined;
+  #sockets: { atMs: number; sockets: Socket[] } | undefined;
+
+  constructor(options: AgentOptions) {
+    const { accounting, clock, version, kernel, store } = options;
+    this.#options = options;
+    this.#metrics = new Metrics(version, kernel);
+    this.#budget = new SeriesBudget(options.maxApps);
+    this.#startedAt = toIso(clock.nowMs());
+    this.#freedTotal = store.freed();
+    this.#processesTotal = makeCounters(this.#freedTotal);
+    const maps = {
+      processes: accounting.processes,
+      slots: accounting.map('process_slots'),
+      freeSlots: accounting.map('free_slots'),
+      details: accounting.map('process_details'),
+      events: accounting.events,
+    };
+    const stored = new Map(store.processes().map((row) => [identityOf(row), row]));
+    this.#table = new ProcessTable(maps, clock, {
+      restore: (record) => this.#restore(record, stored.get(identityOf(record))),
+      changed: (record, delta) => this.#charge(record, delta),
+      started: (record) => this.#publish('process-started', record),
+      ended: (record) => this.#publish('process-ended', record),
+    });
+    for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, processes: 0, dirty: false });
+    for (const row of stored.values()) this.#remember(row);
+  }
+
+  /** Reads the whole table, then polls at the interval until disposed. */
+  start(): void {
+    this.#table.scan();
+    this.#poll();
+    this.#ready = true;
+    this.#timer = setInterval(() => this.#tick(), this.#options.intervalSeconds * 1000);
+  }
+
+  ready(): boolean {
+    return this.#ready;
+  }
+
+  subscribe(listener: (event: AgentEvent) => void): () => void {
+    return this.#events.subscribe(listener);
+  }
+
+  processes({ includeExited = false }: { includeExited?: boolean } = {}): Process[] {
+    this.#refresh();
+    const processes = [this.#kernelProcess()];
+    for (const record of this.#table.records()) {
+      if (includeExited || record.exitedAtMs === null) processes.push(this.#toProcess(record));
+    }
+    if (includeExited) for (const { process } of this.#gone.values()) processes.push(process);
+    return processes;
+  }
+
+  process(pid: number): Process | undefined {
+    const candidates = this.processes({ includeExited: true }).filter((process) => process.pid === pid);
+    // ISO times in UTC sort as text.
+    const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
+    return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);
+  }
+
+  sockets(pid?: number): Socket[] {
+    this.#refresh();
+    const now = this.#options.clock.nowMs();
+    if (!this.#sockets || now - this.#sockets.atMs > (pid === undefined ? SOCKETS_CACHE_MS : 0)) {
+      const records = decodeSockets(this.#options.accounting.dumpSockets());
+      this.#sockets = { atMs: now, sockets: records.map((record) => toSocket(record, this.#ownerOf(record))) };
+    }
+    const { sockets } = this.#sockets;
+    return pid === undefined ? sockets : sockets.filter((socket) => socket.pid === pid);
+  }
+
+  flows(pid?: number): Flow[] {
+    return this.sockets(pid).flatMap((socket) => toFlow(socket) ?? []);
+  }
+
+  apps(): App[] {
+    this.#refresh();
+    return [...this.#apps].map(([app, { counters, processes }]) => ({
+      app,
+      processes,
+      traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
+      payloadShares: sharesOf(counters),
+      relay: NO_RELAY,
+    }));
+  }
+
+  async metrics(openMetrics: boolean): Promise<string> {
+    const status = this.status();
+    const apps = [...this.#apps].map(([app, { counters }]): AppSeries => ({ app, counters }));
+    const series = this.#budget.apply(apps, addCounters, makeCounters);
+    const processes = this.#options.metricsPerProcess
+      ? [...this.#table.records()]
+          .filter(({ exitedAtMs }) => exitedAtMs === null)
+          .map((record) => ({ process: this.#toProcess(record), counters: record.counters }))
+      : null;
+    const input = { apps: series, processes, sockets: this.#countSockets(), status };
+    return this.#metrics.write(input, series, this.#budget.dropped, openMetrics);
+  }
+
+  status(): Status {
+    this.#refresh();
+    const { accounting, clock, version, kernel, intervalSeconds } = this.#options;
+    const { accounts, unattributed, reconciliation, totals } = this.#balance();
+    const records = [...this.#table.records()];
+    const live = records.filter(({ exitedAtMs }) => exitedAtMs === null).length;
+    const statsEnabled = readSysctl('/proc/sys/kernel/bpf_stats_enabled') === '1';
+    return {
+      version,
+      kernel,
+      startedAt: this.#startedAt,
+      accountingSince: toIso(clock.nowMs() - Number((clock.bootNs() - accounting.sinceNs) / 1_000_000n)),
+      adopted: accounting.adopted,
+      programs: accounting.programs.map((program) => {
+        const info = statsEnabled ? accounting.programInfo(program) : undefined;
+        return {
+          name: program.hook.program,
+          hook: program.section,
+          attached: program.fd !== null,
+          runCount: info?.runCount ?? null,
+          nanosecondsPerRun: info && info.runCount > 0 ? info.runTimeNs / info.runCount : null,
+        };
+      }),
+      maps: [...accounting.maps.values()].map(({ info, valueStride }) => ({
+        name: info.name,
+        type: info.type,
+        entries: info.name === 'processes' || info.name === 'process_slots' ? this.#table.size : null,
+        capacity: info.maxEntries,
+        bytes: info.maxEntries * (info.keySize + valueStride),
+      })),
+      lost: LOST_REASONS.map((reason, index) => ({ reason, count: totals.lost[index] ?? 0 })),
+      unattributed,
+      missing: [...accounting.missing],
+      interfaces: accounts.flatMap(({ lines }) => lines),
+      reconciliation,
+      poll: { count: this.#pollCount, lastSeconds: this.#lastPollSeconds, intervalSeconds },
+      processes: { live, exited: records.length - live + this.#gone.size, capacity: this.#table.capacity },
+    };
+  }
+
+  /** Writes a last checkpoint; the kernel's side goes on counting. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    this.#poll();
+    this.#checkpoint();
+  }
+
+  #tick(): void {
+    try {
+      this.#poll();
+      const now = this.#options.clock.nowMs();
+      if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
+      if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
+        this.#lastForgetMs = now;
+        this.#options.books.forgetGone();
+      }
+    } catch (error) {
+      if ((error as { code?: string }).code === 'BPF_NAMESPACE_LOST') throw error;
+      this.#metrics.pollErrors.inc();
+      this.#options.logger.error({ err: error }, 'poll failed; the kernel goes on counting');
+    }
+  }
+
+  #refresh(): void {
+    if (this.#options.clock.nowMs() - this.#polledAtMs > FRESH_MS) this.#poll();
+  }
+
+  #poll(): void {
+    const begin = process.hrtime.bigint();
+    this.#options.users.refresh();
+    const lostEvents = this.#readTotals().lost[RlLost.event] ?? 0;
+    if (lostEvents !== this.#lostEvents) this.#table.scan();
+    this.#lostEvents = lostEvents;
+    this.#table.poll();
+    this.#polledAtMs = this.#options.clock.nowMs();
+    this.#pollCount++;
+    this.#lastPollSeconds = Number(process.hrtime.bigint() - begin) / 1e9;
+    this.#metrics.pollDuration.observe(this.#lastPollSeconds);
+  }
+
+  /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
+  #checkpoint(): void {
+    const now = this.#options.clock.nowMs();
+    const freeable = this.#table.freeable();
+    for (const record of freeable) {
+      addCounters(this.#freedTotal, record.counters);
+      record.dirty = true;
+    }
+    const freed = new Set(freeable);
+    const dirty = [...this.#table.records()].filter((record) => record.dirty);
+    const dirtyApps = [...this.#apps].filter(([, total]) => total.dirty);
+    this.#options.store.checkpoint({
+      apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
+      processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
+      freed: this.#freedTotal,
+      forgetBeforeMs: now - FORGET_MS,
+    });
+    for (const record of dirty) record.dirty = false;
+    for (const [, total] of dirtyApps) total.dirty = false;
+    for (const record of freeable) {
+      this.#gone.set(identityOf(record), { process: this.#toProcess(record), exitedAtMs: record.exitedAtMs ?? now });
+    }
+    this.#table.free(freeable);
+    this.#table.retire();
+    for (const [identity, { exitedAtMs }] of this.#gone) {
+      if (exitedAtMs < now - FORGET_MS) this.#gone.delete(identity);
+    }
+    this.#lastCheckpointMs = now;
+  }
+
+  /** What the totals on disk hold of a process already is not added to them again. */
+  #restore(record: ProcessRecord, row: StoredProcess | undefined): 'keep' | 'freed' {
+    if (row?.freed) return 'freed';
+    if (row) {
+      record.counters.set(row.counters);
+      addCounters(this.#processesTotal, row.counters);
+    }
+    return 'keep';
+  }
+
+  /** Ended processes of an earlier agent stay readable. */
+  #remember(row: StoredProcess): void {
+    if (!row.freed || row.exitedAtMs === null) return;
+    const process = { ...(JSON.parse(row.description) as Process), exitedAt: toIso(row.exitedAtMs) };
+    this.#gone.set(identityOf(row), { process, exitedAtMs: row.exitedAtMs });
+  }
+
+  #charge(record: ProcessRecord, delta: Counters): void {
+    addCounters(this.#processesTotal, delta);
+    let total = this.#apps.get(record.app);
+    if (!total) {
+      total = { counters: makeCounters(), processes: 0, dirty: true };
+      this.#apps.set(record.app, total);
+    }
+    addCounters(total.counters, delta);
+    total.dirty = true;
+  }
+
+  #publish(type: string, record: ProcessRecord): void {
+    if (this.#events.subscribers > 0) this.#events.publish(type, { process: this.#toProcess(record) });
+  }
+
+  #toStored(record: ProcessRecord, freed: boolean): StoredProcess {
+    const { tgid, startNs, app, counters, exitedAtMs } = record;
+    const description = JSON.stringify(this.#toProcess(record));
+    return { tgid, startNs, app, counters, exitedAtMs, freed, description };
+  }
+
+  #toProcess(record: ProcessRecord): Process {
+    const { tgid, name, details, uid, app, unit, container, counters } = record;
+    return {
+      pid: tgid,
+      startedAt: toIso(record.startedAtMs),
+      exitedAt: record.exitedAtMs === null ? null : toIso(record.exitedAtMs),
+      name,
+      executable: details.executable,
+      command: details.command,
+      user: this.#options.users.nameOf(uid),
+      uid,
+      parentPid: details.parentPid,
+      app,
+      unit,
+      container,
+      profile: null,
+      netns: details.netns,
+      traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
+      payloadShares: sharesOf(counters),
+      relay: NO_RELAY,
+    };
+  }
+
+  #kernelProcess(): Process {
+    const { unattributed } = this.#balance();
+    const wire = { receivedBytes: 0, sentBytes: 0, receivedPackets: 0, sentPackets: 0 };
+    for (const row of unattributed) {
+      for (const key of Object.keys(wire) as (keyof typeof wire)[]) wire[key] += row[key];
+    }
+    return {
+      pid: 0,
+      startedAt: toIso(this.#options.clock.nowMs() - Number(this.#options.clock.bootNs() / 1_000_000n)),
+      exitedAt: null,
+      name: 'kernel',
+      executable: null,
+      command: '',
+      user: 'root',
+      uid: 0,
+      parentPid: null,
+      app: 'kernel',
+      unit: null,
+      container: null,
+      profile: null,
+      netns: null,
+      traffic: { wire, payload: { receivedBytes: 0, sentBytes: 0 } },
+      payloadShares: [],
+      unattributed,
+      relay: NO_RELAY,
+    };
+  }
+
+  #readTotals(): RlTotals {
+    return readRlTotals(this.#options.accounting.totals, 0);
+  }
+
+  /** The double entry, once a poll: processes and interfaces read right after one another. */
+  #balance(): Books {
+    if (this.#books?.poll === this.#pollCount) return this.#books.books;
+    const accounts = this.#options.books.read();
+    const totals = this.#readTotals();
+    const sum = this.#processesTotal;
+    const row = (direction: Direction): ReturnType<typeof kernelRow> => {
+      const isRx = direction === 'rx';
+      return kernelRow({
+        direction,
+        seen: this.#options.books.sum(accounts, direction),
+        seenSent: this.#options.books.sum(accounts, 'tx'),
+        processesBytes: sum[isRx ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number,
+        processesPackets: sum[isRx ? WIRE_RX_PACKETS : WIRE_TX_PACKETS] as number,
+        totals,
+      });
+    };
+    const rows = { rx: row('rx'), tx: row('tx') };
+    const reconcile = (direction: Direction): Reconciliation => {
+      const seen = this.#options.books.sum(accounts, direction);
+      const lines = accounts.flatMap((account) => account.lines).filter((line) => line.direction === direction);
+      const interfacesBytes =
+        seen.ipBytes + seen.nonIpBytes + lines.reduce((total, line) => total + line.errorBytes, 0);
+      const processesBytes = sum[direction === 'rx' ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number;
+      const kernelBytes = [...rows[direction].values()].reduce((total, { bytes }) => total + bytes, 0);
+      const errorBytes = interfacesBytes - processesBytes - kernelBytes;
+      return { direction, interfacesBytes, processesBytes, kernelBytes, errorBytes };
+    };
+    const unattributed = mergeDirections(rows.rx, rows.tx);
+    const books = { accounts, unattributed, reconciliation: [reconcile('rx'), reconcile('tx')], totals };
+    this.#books = { poll: this.#pollCount, books };
+    return books;
+  }
+
+  #ownerOf({ owner, ownerGeneration }: { owner: number; ownerGeneration: number }): {
+    pid: number;
+    startedAt: string | null;
+    name: string;
+    app: string;
+  } {
+    const record = this.#table.bySlot(owner, ownerGeneration);
+    if (!record) return { pid: 0, startedAt: null, name: 'kernel', app: 'kernel' };
+    return { pid: record.tgid, startedAt: toIso(record.startedAtMs), name: record.name, app: record.app };
+  }
+
+  #countSockets(): Map<string, Map<string, number>> {
+    const counts = new Map<string, Map<string, number>>();
+    for (const { app, state } of this.sockets()) {
+      const name = this.#budget.admits(app) ? app : 'other';
+      const states = counts.get(name) ?? new Map<string, number>();
+      states.set(state, (states.get(state) ?? 0) + 1);
+      counts.set(name, states);
+    }
+    return counts;
+  }
+}
+
+function identityOf({ tgid, startNs }: { tgid: number; startNs: bigint }): string {
+  return `${tgid}:${startNs}`;
+}
+
+function toIso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function readSysctl(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return ''; // a kernel without it
+  }
+}

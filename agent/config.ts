@@ -1,0 +1,182 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { parse } from 'yaml';
+import { AgentError } from './errors.ts';
+
+/** How the agent was told to run. */
+export interface Config {
+  /** Where the API listens, as HOST:PORT; several are allowed. */
+  listen: string[];
+  socket: string;
+  stateDir: string;
+  bpffs: string;
+  /** A cgroup2 directory; undefined: the mount is looked for, and made where there is none. */
+  cgroup: string | undefined;
+  tokenFile: string | undefined;
+  /** Seconds between two polls. */
+  interval: number;
+  logLevel: string;
+  /** Apps that `/metrics` gives series of their own; what comes later goes to `other`. */
+  maxApps: number;
+  /** Adds series by pid and name. */
+  metricsPerProcess: boolean;
+  /** Takes everything out of the kernel when the agent stops. */
+  detachOnExit: boolean;
+}
+
+type Kind = 'string' | 'strings' | 'seconds' | 'count' | 'flag';
+
+interface Option {
+  key: keyof Config;
+  kind: Kind;
+  help: string;
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
+
+/** By flag name; the environment variable is RELAYLEDGER_ + the name in capitals, the YAML key is the name. */
+export const OPTIONS: Readonly<Record<string, Option>> = {
+  listen: { key: 'listen', kind: 'strings', help: 'HOST:PORT of the API; may be given several times' },
+  socket: { key: 'socket', kind: 'string', help: 'Unix socket of the API' },
+  'state-dir': { key: 'stateDir', kind: 'string', help: 'where totals are kept on disk' },
+  bpffs: { key: 'bpffs', kind: 'string', help: 'directory on a bpffs that holds the pinned maps and links' },
+  cgroup: { key: 'cgroup', kind: 'string', help: 'cgroup2 directory to account for (default: the root)' },
+  'token-file': { key: 'tokenFile', kind: 'string', help: 'bearer tokens and their roles' },
+  interval: { key: 'interval', kind: 'seconds', help: 'seconds between two polls, 0.1 to 3600' },
+  'log-level': { key: 'logLevel', kind: 'string', help: LOG_LEVELS.join(', ') },
+  'max-apps': { key: 'maxApps', kind: 'count', help: 'apps with series of their own in /metrics' },
+  'metrics-per-process': { key: 'metricsPerProcess', kind: 'flag', help: 'adds series by pid and name' },
+  'detach-on-exit': { key: 'detachOnExit', kind: 'flag', help: 'takes everything out of the kernel at exit' },
+};
+
+const DEFAULTS: Config = {
+  listen: ['127.0.0.1:9745'],
+  socket: '/run/relayledger/api.sock',
+  stateDir: '/var/lib/relayledger',
+  bpffs: '/sys/fs/bpf/relayledger',
+  cgroup: undefined,
+  tokenFile: undefined,
+  interval: 1,
+  logLevel: 'info',
+  maxApps: 1000,
+  metricsPerProcess: false,
+  detachOnExit: false,
+};
+
+const DEFAULT_FILE = '/etc/relayledger/config.yaml';
+
+/**
+ * Flags before environment before file before defaults.
+ * @throws AGENT_OPTION_INVALID, AGENT_CONFIG_UNREADABLE
+ */
+export function readConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): Config {
+  const flags = readFlags(argv);
+  const path = flags['config'] ?? environment['RELAYLEDGER_CONFIG'];
+  const config = { ...DEFAULTS };
+  apply(config, readFile(typeof path === 'string' ? path : undefined), (name) => `${name} in the configuration file`);
+  apply(config, readEnvironment(environment), (name) => `RELAYLEDGER_${constantCase(name)}`);
+  const { config: _path, ...rest } = flags;
+  apply(config, rest, (name) => `--${name}`);
+  return config;
+}
+
+/** One line per option for `--help`. */
+export function describeOptions(): string[] {
+  return Object.entries(OPTIONS).map(([name, { key, kind, help }]) => {
+    const value = kind === 'flag' ? '' : ` ${kind === 'count' || kind === 'seconds' ? 'N' : 'VALUE'}`;
+    const standard = DEFAULTS[key];
+    const shown = standard === undefined || kind === 'flag' ? '' : ` (default ${String(standard)})`;
+    return `  --${name}${value}`.padEnd(28) + help + shown;
+  });
+}
+
+function readFlags(argv: readonly string[]): Record<string, unknown> {
+  const options = Object.fromEntries(
+    Object.entries(OPTIONS).map(([name, { kind }]) => [
+      name,
+      kind === 'flag' ? ({ type: 'boolean' } as const) : ({ type: 'string', multiple: kind === 'strings' } as const),
+    ]),
+  );
+  try {
+    const { values } = parseArgs({ args: [...argv], options: { ...options, config: { type: 'string' } } });
+    return values;
+  } catch (cause) {
+    throw invalid(`${(cause as Error).message.split('. ')[0]}; see relayledger agent --help`, cause);
+  }
+}
+
+function readEnvironment(environment: NodeJS.ProcessEnv): Record<string, unknown> {
+  const found = Object.keys(OPTIONS).map((name) => [name, environment[`RELAYLEDGER_${constantCase(name)}`]] as const);
+  return Object.fromEntries(found.filter(([, value]) => value !== undefined && value !== ''));
+}
+
+function readFile(path: string | undefined): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path ?? DEFAULT_FILE, 'utf8');
+  } catch (cause) {
+    if (path === undefined && (cause as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    const message = `cannot read the configuration file ${path ?? DEFAULT_FILE}: ${(cause as Error).message}`;
+    throw new AgentError('AGENT_CONFIG_UNREADABLE', message, { cause });
+  }
+  let content: unknown;
+  try {
+    content = parse(text) ?? {};
+  } catch (cause) {
+    const message = `${path ?? DEFAULT_FILE} is not YAML: ${(cause as Error).message.split('\n')[0]}`;
+    throw new AgentError('AGENT_CONFIG_UNREADABLE', message, { cause });
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw new AgentError('AGENT_CONFIG_UNREADABLE', `${path ?? DEFAULT_FILE} must be a YAML mapping of options`);
+  }
+  return content as Record<string, unknown>;
+}
+
+function apply(config: Config, values: Record<string, unknown>, describe: (name: string) => string): void {
+  for (const [name, value] of Object.entries(values)) {
+    const option = OPTIONS[name];
+    if (!option) throw invalid(`${describe(name)}: there is no such option; see relayledger agent --help`);
+    if (value === undefined) continue;
+    Object.assign(config, { [option.key]: convert(option.kind, value, describe(name)) });
+  }
+  if (!LOG_LEVELS.includes(config.logLevel)) throw invalid(`log-level must be one of ${LOG_LEVELS.join(', ')}`);
+}
+
+function convert(kind: Kind, value: unknown, what: string): string | string[] | number | boolean {
+  switch (kind) {
+    case 'string':
+      return nonEmpty(value, what);
+    case 'strings':
+      return (Array.isArray(value) ? value : String(value).split(',')).map((item) => nonEmpty(item, what));
+    case 'flag':
+      if (value === true || value === 'true' || value === '1') return true;
+      if (value === false || value === 'false' || value === '0') return false;
+      throw invalid(`${what} must be true or false, not ${String(value)}`);
+    case 'seconds':
+      return inRange(value, 0.1, 3600, what);
+    case 'count': {
+      const count = inRange(value, 1, 100_000, what);
+      if (!Number.isInteger(count)) throw invalid(`${what} must be a whole number, not ${String(value)}`);
+      return count;
+    }
+  }
+}
+
+function nonEmpty(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value.trim() === '') throw invalid(`${what} must not be empty`);
+  return value.trim();
+}
+
+function inRange(value: unknown, least: number, most: number, what: string): number {
+  const number = typeof value === 'number' ? value : typeof value === 'string' && value.trim() ? Number(value) : NaN;
+  if (number >= least && number <= most) return number;
+  throw invalid(`${what} must be a number from ${least} to ${most}, not ${String(value)}`);
+}
+
+function constantCase(name: string): string {
+  return name.toUpperCase().replaceAll('-', '_');
+}
+
+function invalid(message: string, cause?: unknown): AgentError {
+  return new AgentError('AGENT_OPTION_INVALID', message, cause === undefined ? undefined : { cause });
+}

@@ -1,0 +1,97 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+import type { RlProcessDetails } from '../bpf/layouts.ts';
+import { RL_PROCESS_DETAILS_OFFSET, RL_PROCESS_DETAILS_SIZE } from '../bpf/layouts.ts';
+
+/** What is known of a process beside its counters. */
+export interface ProcessDetails {
+  executable: string | null;
+  /** argv, joined by blanks; empty where it is not known. */
+  command: string;
+  /** Path from the root of the cgroup hierarchy; `/` where there is none. */
+  cgroup: string;
+  parentPid: number | null;
+  netns: number | null;
+}
+
+export const UNKNOWN_DETAILS: ProcessDetails = {
+  executable: null,
+  command: '',
+  cgroup: '/',
+  parentPid: null,
+  netns: null,
+};
+
+const COMMAND_CAPACITY: number = RL_PROCESS_DETAILS_SIZE - RL_PROCESS_DETAILS_OFFSET.cgroup;
+const DELETED = ' (deleted)';
+
+export function decodeDetails(details: RlProcessDetails): ProcessDetails {
+  const executable = joinPath(details.executable, details.executableLength);
+  return {
+    executable: executable === '/' ? null : executable,
+    command: decodeCommand(details.command, details.commandLength),
+    cgroup: joinPath(details.cgroup, details.cgroupLength),
+    parentPid: details.parentTgid || null,
+    netns: details.netns || null,
+  };
+}
+
+/** Fills from /proc what the kernel's side could not read or had no room for. `alive` is asked after reading. */
+export function completeDetails(details: ProcessDetails, pid: number, alive: () => boolean): ProcessDetails {
+  const cut = details.command === '' || Buffer.byteLength(details.command) >= COMMAND_CAPACITY - 1;
+  const command = cut ? readCommand(pid) : details.command;
+  const executable = details.executable ?? readExecutable(pid);
+  // On a host with cgroup v1 the cgroup2 hierarchy may hold everything in its root; systemd's own knows better.
+  const cgroup = details.cgroup === '/' ? readCgroup(pid) : details.cgroup;
+  if (!alive()) return details; // what was read may be another process's
+  return { ...details, command: command || details.command, executable, cgroup };
+}
+
+/** Components come from the leaf up, each with a NUL behind it. */
+function joinPath(bytes: Uint8Array, length: number): string {
+  const parts = Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8').split('\0');
+  return `/${parts
+    .filter((part) => part !== '')
+    .reverse()
+    .join('/')}`;
+}
+
+function decodeCommand(bytes: Uint8Array, length: number): string {
+  return joinArguments(Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8'));
+}
+
+/** A program may have overwritten its arguments (setproctitle) and left NULs at the end. */
+function joinArguments(argv: string): string {
+  return argv.replace(/\0+$/, '').replaceAll('\0', ' ');
+}
+
+function readCommand(pid: number): string {
+  return joinArguments(readOr(`/proc/${pid}/cmdline`, ''));
+}
+
+function readExecutable(pid: number): string | null {
+  try {
+    const path = readlinkSync(`/proc/${pid}/exe`);
+    return path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path;
+  } catch {
+    return null; // it has ended, or it is a kernel thread
+  }
+}
+
+function readCgroup(pid: number): string {
+  const lines = readOr(`/proc/${pid}/cgroup`, '').split('\n');
+  const unified = lines.find((line) => line.startsWith('0::'))?.slice(3);
+  const systemd = lines
+    .find((line) => line.includes(':name=systemd:'))
+    ?.split(':')
+    .slice(2)
+    .join(':');
+  return (unified && unified !== '/' ? unified : systemd) ?? '/';
+}
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return otherwise; // it has ended meanwhile
+  }
+}

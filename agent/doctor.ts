@@ -1,0 +1,87 @@
+import { existsSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { BpfError } from '../bpf/errors.ts';
+import { libbpf } from '../bpf/libbpf.ts';
+import { BpfObject } from '../bpf/object.ts';
+import { Accounting } from './accounting.ts';
+import { HOOKS } from './hooks.ts';
+import { ensureBpffs, findCgroupRoot } from './mounts.ts';
+
+export interface DoctorOptions {
+  /** Take everything out of the kernel. */
+  remove: boolean;
+  json: boolean;
+  socketPath: string;
+  bpffs: string;
+  stateDir: string;
+  cgroup: string | undefined;
+}
+
+interface Finding {
+  what: string;
+  ok: boolean;
+  detail: string;
+}
+
+/** Examines a host where no agent runs, or takes what one left out of the kernel. Gives the exit code. */
+export async function doctor(options: DoctorOptions): Promise<number> {
+  if (options.remove) {
+    const removed = Accounting.remove(options.bpffs);
+    const text = removed
+      ? `removed: all programs and maps under ${options.bpffs} are out of the kernel; totals stay in ${options.stateDir}`
+      : `nothing to remove: ${options.bpffs} holds no programs or maps`;
+    console.log(options.json ? JSON.stringify({ removed }) : text);
+    return 0;
+  }
+  const findings = examine(options);
+  if (options.json) console.log(JSON.stringify({ agent: null, findings }));
+  else for (const { what, ok, detail } of findings) console.log(`${ok ? 'ok     ' : 'MISSING'} ${what}: ${detail}`);
+  return findings.every(({ ok }) => ok) ? 0 : 1;
+}
+
+function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
+  const findings: Finding[] = [];
+  const check = (what: string, work: () => string): boolean => {
+    try {
+      findings.push({ what, ok: true, detail: work() });
+      return true;
+    } catch (error) {
+      findings.push({ what, ok: false, detail: (error as Error).message.split('\n')[0] ?? '' });
+      return false;
+    }
+  };
+  check('agent', () => `none answers on ${socketPath}; start it with: sudo npm start`);
+  check('kernel', () => {
+    if (!existsSync('/sys/kernel/btf/vmlinux'))
+      throw new Error(`${release()} has no BTF; it needs CONFIG_DEBUG_INFO_BTF`);
+    return `${release()} with BTF`;
+  });
+  const hasLibrary = check('libbpf', () => `${libbpf().libbpf_major_version()}.${libbpf().libbpf_minor_version()}`);
+  check('cgroup2', () => cgroup ?? findCgroupRoot());
+  check('bpffs', () => {
+    ensureBpffs(bpffs);
+    return existsSync(join(bpffs, 'maps', 'totals')) ? `${bpffs}, where accounting goes on` : `${bpffs}, empty`;
+  });
+  if (hasLibrary) findings.push(...examineHooks());
+  return findings;
+}
+
+/** Asks the kernel about every program, without attaching any. */
+function examineHooks(): Finding[] {
+  const path = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
+  try {
+    const all = HOOKS.map(({ program }) => program);
+    const { object, unsupported } = BpfObject.loadSupported(path, all);
+    using loaded = object;
+    return HOOKS.map(({ program, consequence }) => {
+      const refused = unsupported.get(program);
+      const { section } = loaded.program(program);
+      const detail = refused ? `${consequence} (${refused.reason})` : section;
+      return { what: program, ok: refused === undefined, detail };
+    });
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    return [{ what: 'programs', ok: false, detail: error.message.split('\n')[0] ?? '' }];
+  }
+}

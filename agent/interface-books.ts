@@ -1,0 +1,305 @@
+import {
+  RL_INTERFACE_BASELINE_OFFSET,
+  RL_INTERFACE_BASELINE_SIZE,
+  RL_INTERFACE_KEY_OFFSET,
+  RL_INTERFACE_KEY_SIZE,
+  RL_INTERFACE_SIZE,
+  type RlInterfaceDirection,
+  type RlInterfaceName,
+  readRlInterface,
+  readRlInterfaceBaseline,
+  readRlInterfaceKey,
+  readRlInterfaceName,
+} from '../bpf/layouts.ts';
+import type { BpfMap } from '../bpf/map.ts';
+import type { InterfaceCounters, NetworkNamespace, NetworkNamespaces } from './network-namespaces.ts';
+import type { Direction, InterfaceReconciliation } from './readings.ts';
+
+/** One direction of one interface or of many: what the device hooks saw. */
+export interface Seen {
+  deviceBytes: number;
+  devicePackets: number;
+  segmentedBytes: number;
+  ipBytes: number;
+  ipPackets: number;
+  nonIpBytes: number;
+  nonIpPackets: number;
+  forwardedBytes: number;
+  forwardedPackets: number;
+}
+
+export interface InterfaceMaps {
+  interfaces: BpfMap;
+  names: BpfMap;
+  baselines: BpfMap;
+}
+
+/** One interface's account with both its sides. */
+export interface InterfaceAccount {
+  netns: number;
+  netnsName: string | null;
+  interface: string;
+  rx: Seen;
+  tx: Seen;
+  lines: InterfaceReconciliation[];
+}
+
+/**
+ * Drivers whose counters take a super-packet as one packet, as it is handed to them: the segments are made behind
+ * them, by the host of the virtual machine. Devices without a driver (veth, lo, bridge, tun) do the same.
+ */
+const COUNT_AS_HANDED: ReadonlySet<string> = new Set(['virtio_net', 'xen-netfront', 'vif', 'hv_netvsc']);
+
+const ARPHRD_LOOPBACK = 772;
+
+/** RL_INTERFACE_SETS and RL_INTERFACE_WAYS in relayledger.h. */
+const WAYS = 8;
+
+/** Sums of interfaces that are gone, kept on disk by the agent; the key names the interface for good. */
+export interface ClosedInterfaces {
+  closedInterfaces(): Map<string, string>;
+  closeInterface(key: string, seen: string): void;
+}
+
+/**
+ * The second entry of the double entry. Reads what passed each interface from the device hooks and from the kernel's
+ * own interface counters, and says where they differ.
+ */
+export class InterfaceBooks {
+  readonly #maps: InterfaceMaps;
+  readonly #namespaces: NetworkNamespaces;
+  readonly #store: ClosedInterfaces;
+  /** Interfaces that are gone, by key: what passed them stays in the sums. */
+  readonly #closed: Map<string, { rx: Seen; tx: Seen }>;
+
+  constructor(maps: InterfaceMaps, namespaces: NetworkNamespaces, store: ClosedInterfaces) {
+    this.#maps = maps;
+    this.#namespaces = namespaces;
+    this.#store = store;
+    this.#closed = new Map([...store.closedInterfaces()].map(([key, seen]) => [key, JSON.parse(seen)]));
+  }
+
+  /**
+   * Notes where each interface's own counters stand now that the device hooks count too. Reads until the hooks' side
+   * stands still around the reading; on a busy interface the last try is taken, and its skew shows as error.
+   */
+  begin(): void {
+    this.#namespaces.discover();
+    for (const inode of this.#namespaces.inodes()) {
+      const namespace = this.#namespaces.read(inode);
+      for (const each of namespace?.interfaces ?? []) {
+        const key = encodeKey(namespace?.cookie ?? 0, each.ifindex);
+        this.#maps.baselines.update(key, this.#settle(inode, key, each));
+      }
+    }
+  }
+
+  /** Every interface that is there and has carried a packet since accounting began. */
+  read(): InterfaceAccount[] {
+    const namespaces = new Map<number, NetworkNamespace | undefined>();
+    const accounts: InterfaceAccount[] = [];
+    for (const [key, value] of this.#maps.names.entries()) {
+      const { netCookie, ifindex } = readRlInterfaceKey(viewOf(key), 0);
+      const device = readRlInterfaceName(viewOf(value), 0);
+      const { netns, name } = device;
+      if (!namespaces.has(netns)) namespaces.set(netns, this.#namespaces.read(netns));
+      const namespace = namespaces.get(netns);
+      // The inode of a namespace that is gone is given out again; its cookie is not.
+      const own =
+        namespace?.cookie === netCookie ? namespace.interfaces.find((each) => each.ifindex === ifindex) : undefined;
+      const seen = this.#seen(key);
+      if (own) accounts.push({ netns, ...this.#reconcile(key, device, seen, own) });
+      else if (this.#closed.has(key.toString('hex'))) continue;
+      else accounts.push({ netns, netnsName: null, interface: name, ...seen, lines: [] });
+    }
+    return accounts;
+  }
+
+  /** The sum over all interfaces, gone ones included. */
+  sum(accounts: Iterable<InterfaceAccount>, direction: Direction): Seen {
+    const sum = nothingSeen();
+    for (const parts of [accounts, this.#closed.values()]) {
+      for (const part of parts) {
+        for (const key of Object.keys(sum) as (keyof Seen)[]) sum[key] += part[direction][key];
+      }
+    }
+    return sum;
+  }
+
+  /** Makes room in the kernel's table: what passed interfaces that are gone is written to disk first. */
+  forgetGone(): void {
+    const keys = [...this.#maps.names.entries()].map(([key]) => key);
+    const present = new Set<string>();
+    for (const inode of this.#namespaces.inodes()) {
+      const namespace = this.#namespaces.read(inode);
+      for (const { ifindex } of namespace?.interfaces ?? []) {
+        present.add(encodeKey(namespace?.cookie ?? 0, ifindex).toString('hex'));
+      }
+    }
+    for (const key of keys.filter((key) => !present.has(key.toString('hex')))) {
+      const seen = this.#seen(key);
+      const id = key.toString('hex');
+      if (!this.#closed.has(id)) {
+        this.#store.closeInterface(id, JSON.stringify(seen));
+        this.#closed.set(id, seen);
+      }
+      this.#clear(key);
+      this.#maps.names.delete(key);
+      this.#maps.baselines.delete(key);
+    }
+  }
+
+  #reconcile(
+    key: Buffer,
+    device: RlInterfaceName,
+    seen: { rx: Seen; tx: Seen },
+    own: InterfaceCounters,
+  ): Omit<InterfaceAccount, 'netns'> {
+    const { netns } = device;
+    const netnsName = this.#namespaces.nameOf(netns);
+    const bytes = this.#maps.baselines.lookup(key);
+    const base = bytes
+      ? readRlInterfaceBaseline(viewOf(bytes), 0)
+      : { rxBytes: 0, rxPackets: 0, txBytes: 0, txPackets: 0 };
+    const line = (
+      direction: Direction,
+      side: Seen,
+      interfaceBytes: number,
+      interfacePackets: number,
+    ): InterfaceReconciliation => {
+      const [seenBytes, seenPackets] = asCountedBy(device, side);
+      const ends = { netns, netnsName, interface: own.name, direction };
+      return {
+        ...ends,
+        interfaceBytes,
+        interfacePackets,
+        seenBytes,
+        seenPackets,
+        errorBytes: interfaceBytes - seenBytes,
+      };
+    };
+    const lines = [
+      line('rx', seen.rx, own.rxBytes - base.rxBytes, own.rxPackets - base.rxPackets),
+      line('tx', seen.tx, own.txBytes - base.txBytes, own.txPackets - base.txPackets),
+    ];
+    return { netnsName, interface: own.name, ...seen, lines };
+  }
+
+  #settle(inode: number, key: Buffer, first: InterfaceCounters): Buffer {
+    const value = Buffer.alloc(RL_INTERFACE_BASELINE_SIZE);
+    let own = first;
+    for (let attempt = 0; attempt < 5; attempt++) {
+      const before = this.#seen(key);
+      own = this.#namespaces.read(inode)?.interfaces.find(({ ifindex }) => ifindex === first.ifindex) ?? own;
+      const after = this.#seen(key);
+      const put = (offset: number, counter: number, seen: number): void => {
+        value.writeBigUInt64LE(BigInt(Math.max(0, counter - seen)), offset);
+      };
+      const name = this.#maps.names.lookup(key); // none: nothing has passed yet
+      const device = name ? readRlInterfaceName(viewOf(name), 0) : undefined;
+      const [rxBytes, rxPackets] = device ? asCountedBy(device, after.rx) : [0, 0];
+      const [txBytes, txPackets] = device ? asCountedBy(device, after.tx) : [0, 0];
+      put(RL_INTERFACE_BASELINE_OFFSET.rxBytes, own.rxBytes, rxBytes);
+      put(RL_INTERFACE_BASELINE_OFFSET.rxPackets, own.rxPackets, rxPackets);
+      put(RL_INTERFACE_BASELINE_OFFSET.txBytes, own.txBytes, txBytes);
+      put(RL_INTERFACE_BASELINE_OFFSET.txPackets, own.txPackets, txPackets);
+      if (before.rx.devicePackets === after.rx.devicePackets && before.tx.devicePackets === after.tx.devicePackets)
+        break;
+    }
+    return value;
+  }
+
+  #seen(key: Buffer): { rx: Seen; tx: Seen } {
+    const rx = nothingSeen();
+    const tx = nothingSeen();
+    for (const { values, at } of this.#lines(key)) {
+      const [received, sent] = readRlInterface(viewOf(values), at).direction;
+      if (received) addSeen(rx, received);
+      if (sent) addSeen(tx, sent);
+    }
+    return { rx, tx };
+  }
+
+  /** Only for an interface that is gone: its lines are no longer written to. */
+  #clear(key: Buffer): void {
+    const changed = new Map<number, Buffer>();
+    for (const { index, values, at } of this.#lines(key)) {
+      values.fill(0, at, at + RL_INTERFACE_SIZE);
+      changed.set(index, values);
+    }
+    // The other CPUs' lines at this place may belong to interfaces that are busy: leave those alone.
+    for (const [index, values] of changed) {
+      if (values.every((byte) => byte === 0)) this.#maps.interfaces.update(encodeIndex(index), values);
+    }
+  }
+
+  /** The interface's lines on all CPUs; on each they may lie at another place of its set. */
+  *#lines(key: Buffer): Generator<{ index: number; values: Buffer; at: number }> {
+    const { interfaces } = this.#maps;
+    const sets = interfaces.info.maxEntries / WAYS;
+    const cookie = key.readBigUInt64LE(RL_INTERFACE_KEY_OFFSET.netCookie);
+    const ifindex = key.readUInt32LE(RL_INTERFACE_KEY_OFFSET.ifindex);
+    const first = Number(BigInt.asUintN(64, cookie * 31n + BigInt(ifindex)) % BigInt(sets)) * WAYS;
+    for (let index = first; index < first + WAYS; index++) {
+      const values = interfaces.lookup(encodeIndex(index));
+      if (!values) continue;
+      for (let at = 0; at < values.length; at += RL_INTERFACE_SIZE) {
+        if (values.compare(key, 0, RL_INTERFACE_KEY_SIZE, at, at + RL_INTERFACE_KEY_SIZE) === 0)
+          yield { index, values, at };
+      }
+    }
+  }
+}
+
+/** The device hooks' figures in the way in which this device's own counters count. */
+export function asCountedBy(device: RlInterfaceName, side: Seen): [bytes: number, packets: number] {
+  // loopback_xmit() counts after taking the link header off.
+  if (device.type === ARPHRD_LOOPBACK) {
+    return [side.deviceBytes - side.devicePackets * device.hardHeaderLength, side.devicePackets];
+  }
+  if (device.driver === '' || COUNT_AS_HANDED.has(device.driver)) return [side.deviceBytes, side.devicePackets];
+  return [side.segmentedBytes, side.ipPackets + side.nonIpPackets];
+}
+
+export function nothingSeen(): Seen {
+  return {
+    deviceBytes: 0,
+    devicePackets: 0,
+    segmentedBytes: 0,
+    ipBytes: 0,
+    ipPackets: 0,
+    nonIpBytes: 0,
+    nonIpPackets: 0,
+    forwardedBytes: 0,
+    forwardedPackets: 0,
+  };
+}
+
+function addSeen(sum: Seen, part: RlInterfaceDirection): void {
+  sum.deviceBytes += part.deviceBytes;
+  sum.devicePackets += part.devicePackets;
+  sum.segmentedBytes += part.segmentedBytes;
+  sum.ipBytes += part.ip.bytes;
+  sum.ipPackets += part.ip.packets;
+  sum.nonIpBytes += part.nonIp.bytes;
+  sum.nonIpPackets += part.nonIp.packets;
+  sum.forwardedBytes += part.forwarded.bytes;
+  sum.forwardedPackets += part.forwarded.packets;
+}
+
+function encodeKey(cookie: number, ifindex: number): Buffer {
+  const key = Buffer.alloc(RL_INTERFACE_KEY_SIZE);
+  key.writeBigUInt64LE(BigInt(cookie), RL_INTERFACE_KEY_OFFSET.netCookie);
+  key.writeUInt32LE(ifindex, RL_INTERFACE_KEY_OFFSET.ifindex);
+  return key;
+}
+
+function encodeIndex(index: number): Buffer {
+  const key = Buffer.alloc(4);
+  key.writeUInt32LE(index);
+  return key;
+}
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

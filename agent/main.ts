@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import { createServer as createLock, type Server } from 'node:net';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { createServer } from '../api/server.ts';
+import { readTokenFile } from '../api/tokens.ts';
+import { bootTimeNs } from '../bpf/clock.ts';
+import { Accounting } from './accounting.ts';
+import { Agent } from './agent.ts';
+import { type Config, describeOptions, readConfig } from './config.ts';
+import { AgentError } from './errors.ts';
+import { InterfaceBooks } from './interface-books.ts';
+import { ensureBpffs, findCgroupRoot } from './mounts.ts';
+import { NetworkNamespaces } from './network-namespaces.ts';
+import { Store } from './store.ts';
+import { Users } from './users.ts';
+
+/**
+ * The composition root: everything is made here and handed on. Runs until SIGTERM or SIGINT; what was made is released
+ * in reverse order.
+ */
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    console.log(['Usage: relayledger agent [options]', '', ...describeOptions()].join('\n'));
+    return;
+  }
+  const config = readConfig(argv, process.env);
+  if (process.getuid?.() !== 0) {
+    throw new AgentError('AGENT_NOT_ROOT', 'the agent loads programs into the kernel: run it as root');
+  }
+  const logger = pino({ level: config.logLevel });
+  const stopped = waitForSignal();
+  await run(config, logger, stopped);
+}
+
+async function run(config: Config, logger: Logger, stopped: Promise<string>): Promise<void> {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  await using stack = new AsyncDisposableStack();
+  stack.adopt(await lock(config.bpffs), (server) => void server.close());
+  const tokens = config.tokenFile === undefined ? [] : await readTokenFile(config.tokenFile);
+  ensureBpffs(config.bpffs);
+  const cgroup = config.cgroup ?? findCgroupRoot();
+
+  const clock = { nowMs: Date.now, bootNs: bootTimeNs };
+  const store = stack.use(Store.open(config.stateDir));
+  if (config.detachOnExit) stack.defer(() => void Accounting.remove(config.bpffs));
+  const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup }));
+  for (const { feature, consequence, reason } of accounting.missing) logger.warn({ feature, reason }, consequence);
+  store.beginEpoch(`${bootId()}:${accounting.sinceNs}`, clock.nowMs());
+
+  const maps = {
+    interfaces: accounting.map('interfaces'),
+    names: accounting.map('interface_names'),
+    baselines: accounting.map('interface_baselines'),
+  };
+  const books = new InterfaceBooks(maps, new NetworkNamespaces(), store);
+  if (!accounting.adopted) books.begin();
+  const agent = stack.use(
+    new Agent({
+      accounting,
+      store,
+      books,
+      users: new Users(),
+      clock,
+      logger,
+      version,
+      kernel: release(),
+      intervalSeconds: config.interval,
+      maxApps: config.maxApps,
+      metricsPerProcess: config.metricsPerProcess,
+    }),
+  );
+  agent.start();
+  const server = stack.use(createServer({ readings: agent, logger, version, tokens }));
+  const { urls, socketPath } = await server.listen({ tcp: config.listen, socketPath: config.socket });
+  logger.info({ urls, socketPath, cgroup, adopted: accounting.adopted }, accounting.adopted ? 'adopted' : 'accounting');
+  logger.info({ signal: await stopped }, 'stopping; the kernel goes on counting unless told to detach');
+}
+
+/** One agent a bpffs directory. The name goes with the process, however it ends. @throws AGENT_ALREADY_RUNNING */
+async function lock(bpffs: string): Promise<Server> {
+  const server = createLock();
+  const { promise, resolve, reject } = Promise.withResolvers<Server>();
+  server.once('error', reject);
+  server.listen(`\0relayledger:${bpffs}`, () => resolve(server));
+  try {
+    return await promise;
+  } catch (cause) {
+    const message = `another agent uses ${bpffs}; stop it, or give this one a folder of its own with --bpffs`;
+    throw new AgentError('AGENT_ALREADY_RUNNING', message, { cause });
+  }
+}
+
+function waitForSignal(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+  return promise;
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}

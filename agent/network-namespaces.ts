@@ -1,0 +1,117 @@
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { interfaceIndex, networkNamespaceCookie, withNetworkNamespace } from '../bpf/namespace.ts';
+
+export interface InterfaceCounters {
+  name: string;
+  ifindex: number;
+  rxBytes: number;
+  rxPackets: number;
+  txBytes: number;
+  txPackets: number;
+}
+
+export interface NetworkNamespace {
+  /** Inode, as in /proc/PID/ns/net. */
+  inode: number;
+  /** Unique until the next boot. */
+  cookie: number;
+  /** As `ip netns` calls it; null where it has no such name. */
+  name: string | null;
+  interfaces: InterfaceCounters[];
+}
+
+const NAMED = '/run/netns';
+
+/** Finds the host's network namespaces, and reads their interfaces' counters. */
+export class NetworkNamespaces {
+  /** Inode to a path through which it can be entered. */
+  #paths = new Map<number, { path: string; name: string | null }>();
+
+  /** Looks for namespaces with a process or a name. Some 10 us a process: call it at start and when one is missing. */
+  discover(): void {
+    const paths = new Map<number, { path: string; name: string | null }>();
+    const add = (path: string, name: string | null): void => {
+      const inode = inodeOf(path);
+      if (inode !== undefined && !paths.has(inode)) paths.set(inode, { path, name });
+    };
+    add('/proc/thread-self/ns/net', null);
+    for (const name of listNamed()) add(`${NAMED}/${name}`, name);
+    for (const pid of readdirSync('/proc')) if (/^\d+$/.test(pid)) add(`/proc/${pid}/ns/net`, null);
+    this.#paths = paths;
+  }
+
+  inodes(): Iterable<number> {
+    return this.#paths.keys();
+  }
+
+  nameOf(inode: number): string | null {
+    return this.#paths.get(inode)?.name ?? null;
+  }
+
+  /** undefined where the namespace is gone. */
+  read(inode: number): NetworkNamespace | undefined {
+    const known = this.#paths.get(inode) ?? this.#rediscover(inode);
+    if (!known) return undefined;
+    try {
+      return withNetworkNamespace(known.path, () => {
+        // The path may lead to another namespace by now: its process has ended and the pid is another's.
+        if (inodeOf('/proc/thread-self/ns/net') !== inode) return undefined;
+        const interfaces = parseNetDev(readFileSync('/proc/thread-self/net/dev', 'utf8'));
+        return {
+          inode,
+          cookie: Number(networkNamespaceCookie()),
+          name: known.name,
+          interfaces: interfaces.map((each) => ({ ...each, ifindex: interfaceIndex(each.name) })),
+        };
+      });
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'BPF_NAMESPACE') throw error;
+      this.#paths.delete(inode);
+      return undefined;
+    }
+  }
+
+  #rediscover(inode: number): { path: string; name: string | null } | undefined {
+    this.discover();
+    return this.#paths.get(inode);
+  }
+}
+
+/** @param text /proc/net/dev */
+export function parseNetDev(text: string): Omit<InterfaceCounters, 'ifindex'>[] {
+  return text
+    .split('\n')
+    .filter((line) => line.includes(':'))
+    .map((line) => {
+      const colon = line.lastIndexOf(':');
+      const fields = line
+        .slice(colon + 1)
+        .trim()
+        .split(/\s+/)
+        .map(Number);
+      return {
+        name: line.slice(0, colon).trim(),
+        rxBytes: fields[0] ?? 0,
+        rxPackets: fields[1] ?? 0,
+        txBytes: fields[8] ?? 0,
+        txPackets: fields[9] ?? 0,
+      };
+    });
+}
+
+function listNamed(): string[] {
+  try {
+    return readdirSync(NAMED);
+  } catch {
+    return []; // nobody has used `ip netns` here
+  }
+}
+
+function inodeOf(path: string): number | undefined {
+  try {
+    const link = path.startsWith('/proc/') ? /\[(\d+)\]/.exec(readlinkSync(path)) : null;
+    return link ? Number(link[1]) : statSync(path).ino;
+  } catch {
+    return undefined; // it has gone meanwhile
+  }
+}

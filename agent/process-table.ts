@@ -1,0 +1,301 @@
+import { readText } from '../bpf/decode.ts';
+import {
+  RL_PROCESS_KEY_OFFSET,
+  RL_PROCESS_KEY_SIZE,
+  RL_PROCESS_OFFSET,
+  RL_PROCESS_SIZE,
+  RlProcessEventType,
+  readRlProcessDetails,
+  readRlProcessEvent,
+} from '../bpf/layouts.ts';
+import type { BpfMap } from '../bpf/map.ts';
+import type { Mapping } from '../bpf/mapping.ts';
+import type { RingBuffer } from '../bpf/ring-buffer.ts';
+import { COUNTERS, type Counters, makeCounters, PAYLOAD } from './counters.ts';
+import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from './details.ts';
+import { appOf, placementOf } from './identity.ts';
+
+/** A process that touched the network. Its counters are the kernel's, as of the last poll. */
+export interface ProcessRecord {
+  slot: number;
+  generation: number;
+  tgid: number;
+  /** CLOCK_BOOTTIME. */
+  startNs: bigint;
+  startedAtMs: number;
+  exitedAtMs: number | null;
+  name: string;
+  uid: number;
+  details: ProcessDetails;
+  unit: string | null;
+  container: string | null;
+  app: string;
+  counters: Counters;
+  /** Changed since the last checkpoint. */
+  dirty: boolean;
+  phase: 'live' | 'ended' | 'retiring' | 'freed';
+}
+
+/** The kernel's maps that make up the process table. */
+export interface ProcessMaps {
+  processes: Mapping;
+  slots: BpfMap;
+  freeSlots: BpfMap;
+  details: BpfMap;
+  events: RingBuffer;
+}
+
+/** What the table tells its owner. */
+export interface TableListener {
+  /** A process is seen for the first time: `freed` where its slot was about to be given back when the agent died. */
+  restore(record: ProcessRecord): 'keep' | 'freed';
+  /** What a process's counters rose by since the last poll; the vector is used again. */
+  changed(record: ProcessRecord, delta: Counters): void;
+  started(record: ProcessRecord): void;
+  ended(record: ProcessRecord): void;
+}
+
+export interface Clock {
+  nowMs(): number;
+  /** CLOCK_BOOTTIME ns. */
+  bootNs(): bigint;
+}
+
+/** An ended process keeps its slot this long: its connections may still send what they had buffered. */
+const GRACE_MS = 60_000;
+/** The grace that is left when the table runs short of slots. */
+const SHORT_GRACE_MS = 3_000;
+const CROWDED = 0.75;
+
+const WORDS_PER_PROCESS: number = RL_PROCESS_SIZE / 8;
+/** Where each counter of the vector lies in `struct rl_process`, in 64-bit words. */
+const COUNTER_WORDS: readonly number[] = [
+  RL_PROCESS_OFFSET.wireRx / 8,
+  RL_PROCESS_OFFSET.wireRx / 8 + 1,
+  RL_PROCESS_OFFSET.wireTx / 8,
+  RL_PROCESS_OFFSET.wireTx / 8 + 1,
+  ...Array.from({ length: COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload / 8 + i),
+];
+const NAME_LENGTH = 16;
+
+/**
+ * Follows the kernel's process table: finds new processes, reads counters, notices ends, and gives slots back when
+ * they are no longer needed. The event ring only saves looking; after a loss the whole table is scanned.
+ */
+export class ProcessTable {
+  readonly #maps: ProcessMaps;
+  readonly #clock: Clock;
+  readonly #words: BigUint64Array;
+  readonly #view: DataView;
+  readonly #bySlot = new Map<number, ProcessRecord>();
+  /** Records whose counters still move. */
+  readonly #active = new Set<ProcessRecord>();
+  /** Retired one poll ago or earlier: no packet can be charged to them any more. */
+  #retiring: ProcessRecord[] = [];
+  readonly #listener: TableListener;
+  readonly #delta: Counters = makeCounters();
+
+  constructor(maps: ProcessMaps, clock: Clock, listener: TableListener) {
+    this.#maps = maps;
+    this.#clock = clock;
+    this.#listener = listener;
+    this.#words = new BigUint64Array(maps.processes.buffer);
+    this.#view = new DataView(maps.processes.buffer);
+  }
+
+  get capacity(): number {
+    return this.#maps.slots.info.maxEntries;
+  }
+
+  /** Processes in the kernel's table, ended ones included. */
+  get size(): number {
+    return this.#bySlot.size;
+  }
+
+  records(): Iterable<ProcessRecord> {
+    return this.#bySlot.values();
+  }
+
+  bySlot(slot: number, generation: number): ProcessRecord | undefined {
+    const record = this.#bySlot.get(slot);
+    return record?.generation === generation ? record : undefined;
+  }
+
+  /** Reads the whole table: at start, and where events were lost. */
+  scan(): void {
+    for (const { count, keys, values } of this.#maps.slots.batches()) {
+      for (let i = 0; i < count; i++) {
+        const startNs = keys.readBigUInt64LE(i * RL_PROCESS_KEY_SIZE + RL_PROCESS_KEY_OFFSET.startNs);
+        this.#discover(values.readUInt32LE(i * 4), startNs);
+      }
+    }
+  }
+
+  /** Takes in the events since the last poll, then every active counter. */
+  poll(): void {
+    this.#maps.events.consume((view, offset) => {
+      const event = readRlProcessEvent(view, offset);
+      const record = this.#discover(event.slot);
+      if (record && record.generation === event.generation && event.type === RlProcessEventType.processExec) {
+        this.#describe(record);
+      }
+    });
+    const now = this.#clock.nowMs();
+    for (const record of this.#active) this.#read(record, now);
+  }
+
+  /**
+   * Begins to free the slots of processes that ended long enough ago: from now on the kernel charges nothing to them.
+   * The next `freeable` gives them with their final counters.
+   */
+  retire(): void {
+    const now = this.#clock.nowMs();
+    const grace = this.#bySlot.size > this.capacity * CROWDED ? SHORT_GRACE_MS : GRACE_MS;
+    for (const record of this.#bySlot.values()) {
+      if (record.phase !== 'ended' || record.exitedAtMs === null || now - record.exitedAtMs < grace) continue;
+      const at = record.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation;
+      this.#view.setUint32(at, record.generation + 1, true);
+      record.phase = 'retiring';
+      this.#active.add(record);
+      this.#retiring.push(record);
+    }
+  }
+
+  /** Those retired before the last poll, whose counters are final. Free them once they are safe on disk. */
+  freeable(): ProcessRecord[] {
+    const ready = this.#retiring;
+    this.#retiring = [];
+    return ready;
+  }
+
+  /** Gives slots back to the kernel. */
+  free(records: readonly ProcessRecord[]): void {
+    const key = Buffer.alloc(RL_PROCESS_KEY_SIZE);
+    const slot = Buffer.alloc(4);
+    for (const record of records) {
+      key.writeBigUInt64LE(record.startNs, RL_PROCESS_KEY_OFFSET.startNs);
+      key.writeUInt32LE(record.tgid, RL_PROCESS_KEY_OFFSET.tgid);
+      slot.writeUInt32LE(record.slot);
+      this.#maps.details.delete(slot);
+      // Between these two calls a crash would lose the slot, until the table is made anew; never a byte.
+      if (this.#maps.slots.delete(key)) this.#maps.freeSlots.push(slot);
+      record.phase = 'freed';
+      this.#bySlot.delete(record.slot);
+      this.#active.delete(record);
+    }
+  }
+
+  #discover(slot: number, startNs?: bigint): ProcessRecord | undefined {
+    const base = slot * RL_PROCESS_SIZE;
+    const start = this.#view.getBigUint64(base + RL_PROCESS_OFFSET.startNs, true);
+    if (start === 0n || (startNs !== undefined && start !== startNs)) return undefined;
+    const generation = this.#view.getUint32(base + RL_PROCESS_OFFSET.generation, true);
+    const known = this.#bySlot.get(slot);
+    if (known?.startNs === start) return known;
+    const record: ProcessRecord = {
+      slot,
+      generation,
+      tgid: this.#view.getUint32(base + RL_PROCESS_OFFSET.tgid, true),
+      startNs: start,
+      startedAtMs: this.#toWallMs(start),
+      exitedAtMs: null,
+      name: readText(this.#view, base + RL_PROCESS_OFFSET.name, NAME_LENGTH),
+      uid: this.#view.getUint32(base + RL_PROCESS_OFFSET.uid, true),
+      details: UNKNOWN_DETAILS,
+      unit: null,
+      container: null,
+      app: '',
+      counters: makeCounters(),
+      dirty: true,
+      phase: 'live',
+    };
+    if (this.#listener.restore(record) === 'freed') {
+      this.free([record]);
+      return undefined;
+    }
+    this.#bySlot.set(slot, record);
+    this.#active.add(record);
+    this.#describe(record);
+    this.#listener.started(record);
+    return record;
+  }
+
+  #describe(record: ProcessRecord): void {
+    const key = Buffer.alloc(4);
+    key.writeUInt32LE(record.slot);
+    const value = this.#maps.details.lookup(key);
+    const kernel = value ? decodeDetails(readRlProcessDetails(new DataView(value.buffer, value.byteOffset), 0)) : null;
+    record.details = completeDetails(kernel ?? UNKNOWN_DETAILS, record.tgid, () => this.#isAlive(record));
+    this.#place(record);
+  }
+
+  #place(record: ProcessRecord): void {
+    Object.assign(record, placementOf(record.details.cgroup));
+    const { unit, container, name } = record;
+    record.app = appOf({ profile: null, unit, container, executable: record.details.executable, name });
+    record.dirty = true;
+  }
+
+  #isAlive(record: ProcessRecord): boolean {
+    return this.#view.getBigUint64(record.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.exitNs, true) === 0n;
+  }
+
+  #read(record: ProcessRecord, nowMs: number): void {
+    this.#readCounters(record);
+    if (record.phase === 'retiring') return;
+    const base = record.slot * RL_PROCESS_SIZE;
+    this.#readName(record, base);
+    const exitNs = this.#view.getBigUint64(base + RL_PROCESS_OFFSET.exitNs, true);
+    if (exitNs === 0n) return;
+    if (record.exitedAtMs === null) {
+      record.exitedAtMs = this.#toWallMs(exitNs);
+      record.dirty = true;
+      record.phase = 'ended';
+      this.#listener.ended(record);
+    } else if (nowMs - record.exitedAtMs > GRACE_MS) {
+      this.#active.delete(record);
+    }
+  }
+
+  #readCounters(record: ProcessRecord): void {
+    const words = this.#words;
+    const base = record.slot * WORDS_PER_PROCESS;
+    const { counters } = record;
+    const delta = this.#delta;
+    let moved = false;
+    for (let i = 0; i < COUNTERS; i++) {
+      const value = Number(words[base + (COUNTER_WORDS[i] as number)]);
+      const rise = value - (counters[i] as number);
+      delta[i] = rise;
+      if (rise === 0) continue;
+      moved = true;
+      counters[i] = value;
+    }
+    if (!moved) return;
+    record.dirty = true;
+    this.#listener.changed(record, delta);
+  }
+
+  #readName(record: ProcessRecord, base: number): void {
+    const at = base + RL_PROCESS_OFFSET.name;
+    const uid = this.#view.getUint32(base + RL_PROCESS_OFFSET.uid, true);
+    if (uid !== record.uid) {
+      record.uid = uid;
+      record.dirty = true;
+    }
+    if (this.#sameName(record.name, at)) return;
+    record.name = readText(this.#view, at, NAME_LENGTH);
+    this.#place(record);
+  }
+
+  /** Compares without making a string; a name that is not ASCII is always taken as changed. */
+  #sameName(name: string, at: number): boolean {
+    for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) !== this.#view.getUint8(at + i)) return false;
+    return name.length >= NAME_LENGTH || this.#view.getUint8(at + name.length) === 0;
+  }
+
+  /** The wall clock may be set meanwhile: a process keeps the time it was first given. */
+  #toWallMs(bootNs: bigint): number {
+    return Math.round(this.#clock.nowMs() - Number((this.#clock.bootNs() - bootNs) / 1000n) / 1000);
+  }
+}

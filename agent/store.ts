@@ -1,0 +1,179 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { type Counters, makeCounters } from './counters.ts';
+import { AgentError } from './errors.ts';
+
+/** A process as it is kept on disk: its identity, what of its traffic is in its app's total, and how it was described. */
+export interface StoredProcess {
+  tgid: number;
+  /** CLOCK_BOOTTIME of its start, ns; too large for a number after 104 days of uptime. */
+  startNs: bigint;
+  app: string;
+  counters: Counters;
+  /** Wall clock, ms; null while it lives. */
+  exitedAtMs: number | null;
+  /** Its slot in the kernel's table was given back, or is about to be. */
+  freed: boolean;
+  description: string;
+}
+
+export interface Checkpoint {
+  apps: Iterable<readonly [app: string, counters: Counters]>;
+  processes: Iterable<StoredProcess>;
+  freed: Counters;
+  /** Ended before this are forgotten; wall clock, ms. */
+  forgetBeforeMs: number;
+}
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS apps (app TEXT PRIMARY KEY, counters TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS processes (
+    tgid INTEGER NOT NULL, start_ns TEXT NOT NULL, app TEXT NOT NULL, counters TEXT NOT NULL,
+    exited_at_ms INTEGER, freed INTEGER NOT NULL, description TEXT NOT NULL, PRIMARY KEY (tgid, start_ns)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS closed_interfaces (key TEXT PRIMARY KEY, seen TEXT NOT NULL) STRICT;
+  CREATE INDEX IF NOT EXISTS processes_exited ON processes (exited_at_ms);
+`;
+const VERSION = '1';
+
+/**
+ * What must survive the agent: totals by app, and how much of each process's kernel counters they already hold. Both
+ * are written in one transaction, so that a crash at any moment neither loses nor doubles a byte.
+ */
+export class Store implements Disposable {
+  readonly #db: DatabaseSync;
+  readonly #path: string;
+
+  private constructor(db: DatabaseSync, path: string) {
+    this.#db = db;
+    this.#path = path;
+  }
+
+  /** @throws AGENT_STATE_UNUSABLE */
+  static open(stateDir: string): Store {
+    const path = join(stateDir, 'ledger.sqlite');
+    try {
+      mkdirSync(stateDir, { recursive: true, mode: 0o750 });
+      const db = new DatabaseSync(path);
+      // WAL with NORMAL: an operating system crash may lose the last checkpoint, never the file.
+      db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;');
+      db.exec(SCHEMA);
+      const store = new Store(db, path);
+      const version = store.#meta('version') ?? VERSION;
+      if (version !== VERSION) throw new Error(`it has version ${version}, this agent knows ${VERSION}`);
+      store.#setMeta('version', VERSION);
+      return store;
+    } catch (cause) {
+      const reason = (cause as Error).message;
+      const message = `cannot use the state in ${path}: ${reason}; give another folder with --state-dir`;
+      throw new AgentError('AGENT_STATE_UNUSABLE', message, { cause });
+    }
+  }
+
+  /**
+   * Tells the store which run of the kernel's counters it is about to see. What it knows of processes of an earlier
+   * run stays in their apps' totals; their own counters are history.
+   * @param epoch changes with each boot and each time the counters start from zero
+   */
+  beginEpoch(epoch: string, nowMs: number): void {
+    if (this.#meta('epoch') === epoch) return;
+    this.#transaction(() => {
+      this.#db.prepare('UPDATE processes SET exited_at_ms = ? WHERE exited_at_ms IS NULL').run(nowMs);
+      this.#db.prepare('UPDATE processes SET freed = 1').run();
+      this.#db.exec('DELETE FROM closed_interfaces');
+      this.#setMeta('epoch', epoch);
+      this.#setMeta('freed', encode(makeCounters()));
+    });
+  }
+
+  /** The sum over all processes of this epoch whose slots were given back. */
+  freed(): Counters {
+    return decode(this.#meta('freed') ?? '[]');
+  }
+
+  /** What passed the interfaces of this epoch that are gone, by interface. */
+  closedInterfaces(): Map<string, string> {
+    const rows = this.#db.prepare('SELECT key, seen FROM closed_interfaces').all();
+    return new Map(rows.map((row) => [String(row['key']), String(row['seen'])]));
+  }
+
+  closeInterface(key: string, seen: string): void {
+    this.#db.prepare('INSERT OR REPLACE INTO closed_interfaces (key, seen) VALUES (?, ?)').run(key, seen);
+  }
+
+  apps(): Map<string, Counters> {
+    const rows = this.#db.prepare('SELECT app, counters FROM apps').all();
+    return new Map(rows.map((row) => [String(row['app']), decode(row['counters'])]));
+  }
+
+  processes(): StoredProcess[] {
+    const rows = this.#db.prepare('SELECT * FROM processes').all();
+    return rows.map((row) => ({
+      tgid: Number(row['tgid']),
+      startNs: BigInt(String(row['start_ns'])),
+      app: String(row['app']),
+      counters: decode(row['counters']),
+      exitedAtMs: row['exited_at_ms'] === null ? null : Number(row['exited_at_ms']),
+      freed: row['freed'] === 1,
+      description: String(row['description']),
+    }));
+  }
+
+  /** Writes all or nothing. @throws AGENT_STATE_UNUSABLE where the disk is full or gone */
+  checkpoint({ apps, processes, freed, forgetBeforeMs }: Checkpoint): void {
+    const putApp = this.#db.prepare('INSERT OR REPLACE INTO apps (app, counters) VALUES (?, ?)');
+    const putProcess = this.#db.prepare(
+      `INSERT OR REPLACE INTO processes (tgid, start_ns, app, counters, exited_at_ms, freed, description)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    );
+    try {
+      this.#transaction(() => {
+        for (const [app, counters] of apps) putApp.run(app, encode(counters));
+        for (const process of processes) {
+          const { tgid, startNs, app, counters, exitedAtMs, description } = process;
+          const freed = process.freed ? 1 : 0;
+          putProcess.run(tgid, String(startNs), app, encode(counters), exitedAtMs, freed, description);
+        }
+        this.#setMeta('freed', encode(freed));
+        this.#db.prepare('DELETE FROM processes WHERE exited_at_ms < ?').run(forgetBeforeMs);
+      });
+    } catch (cause) {
+      const message = `cannot write to ${this.#path}: ${(cause as Error).message}`;
+      throw new AgentError('AGENT_STATE_UNUSABLE', message, { cause });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+  }
+
+  #transaction(work: () => void): void {
+    this.#db.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      this.#db.exec('COMMIT');
+    } catch (error) {
+      this.#db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  #meta(key: string): string | undefined {
+    const row = this.#db.prepare('SELECT value FROM meta WHERE key = ?').get(key);
+    return row === undefined ? undefined : String(row['value']);
+  }
+
+  #setMeta(key: string, value: string): void {
+    this.#db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)').run(key, value);
+  }
+}
+
+function encode(counters: Counters): string {
+  return JSON.stringify([...counters]);
+}
+
+function decode(text: unknown): Counters {
+  return makeCounters(JSON.parse(String(text)) as number[]);
+}

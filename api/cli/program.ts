@@ -1,0 +1,70 @@
+import { Command, CommanderError } from 'commander';
+import { errorCode } from '../errors.ts';
+import type { RunDoctor } from './doctor.ts';
+import { addDoctor } from './doctor.ts';
+import { addFlows } from './flows.ts';
+import { addPorts } from './ports.ts';
+import { addPs } from './ps.ts';
+import type { Terminal } from './terminal.ts';
+import { printable } from './text.ts';
+import { addTop } from './top.ts';
+
+export interface ProgramParts {
+  version: string;
+  terminal: Terminal;
+  /** Runs the agent with its own arguments until it is stopped. */
+  runAgent: (argv: string[]) => Promise<void>;
+  runDoctor: RunDoctor;
+}
+
+const exitCodes = { ok: 0, error: 1, usage: 2 };
+
+/** Codes of errors that say the command line is wrong: ours and the agent's. */
+const usageCodes = new Set(['usage', 'AGENT_OPTION_INVALID']);
+
+function createProgram(parts: ProgramParts, setExitCode: (code: number) => void): Command {
+  const { terminal } = parts;
+  const program = new Command('relayledger')
+    .description('Accounts for every network byte of this host, by process.')
+    .version(parts.version)
+    // Options after a command are the command's, so that the agent's reach the agent.
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.write(text),
+      writeErr: (text) => terminal.writeError(text),
+      getOutHelpWidth: () => terminal.size()?.columns ?? 100,
+    });
+  program
+    .command('agent')
+    .summary('runs the agent in the foreground')
+    .description('Runs the agent in the foreground; "relayledger agent --help" tells its options.')
+    .argument('[options...]', "the agent's options")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action((argv: string[]) => parts.runAgent(argv));
+  addPs(program, terminal);
+  addTop(program, terminal);
+  addPorts(program, terminal);
+  addFlows(program, terminal);
+  addDoctor(program, terminal, parts.runDoctor, setExitCode);
+  return program;
+}
+
+/** Runs one command line; answers the exit code. */
+export async function runProgram(argv: readonly string[], parts: ProgramParts): Promise<number> {
+  let exitCode = exitCodes.ok;
+  const program = createProgram(parts, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Commander has already said what is wrong.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    parts.terminal.writeError(`relayledger: ${printable((error as Error).message)}\n`);
+    return usageCodes.has(errorCode(error) ?? '') ? exitCodes.usage : exitCodes.error;
+  }
+}

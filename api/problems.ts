@@ -1,0 +1,281 @@
+import { ApiError } from './errors.ts';
+
+/** The catalogue of everything the API refuses. `problems.md` documents it; a test holds the two together. */
+
+export type ProblemCode =
+  | 'body-too-large'
+  | 'headers-too-large'
+  | 'host-not-allowed'
+  | 'internal-error'
+  | 'invalid-body'
+  | 'invalid-cursor'
+  | 'invalid-parameter'
+  | 'malformed-body'
+  | 'malformed-request'
+  | 'malformed-url'
+  | 'method-not-allowed'
+  | 'not-acceptable'
+  | 'not-ready'
+  | 'process-not-found'
+  | 'request-timeout'
+  | 'route-not-found'
+  | 'shutting-down'
+  | 'token-invalid'
+  | 'token-required'
+  | 'too-many-requests'
+  | 'too-many-subscribers'
+  | 'unsupported-media-type'
+  | 'url-too-long';
+
+export interface ProblemKind {
+  status: number;
+  title: string;
+  /** What the client can do about it. */
+  remedy: string;
+}
+
+export const problems: Readonly<Record<ProblemCode, ProblemKind>> = {
+  'body-too-large': {
+    status: 413,
+    title: 'The body is too large',
+    remedy: 'Send at most 64 KiB.',
+  },
+  'headers-too-large': {
+    status: 431,
+    title: 'The request line and headers are too large',
+    remedy: 'Send at most 16 KiB of request line and headers.',
+  },
+  'host-not-allowed': {
+    status: 421,
+    title: 'This host name is not served here',
+    remedy: 'Use localhost, 127.0.0.1 or [::1], or configure the name: a web page may be misusing it to reach this host.',
+  },
+  'internal-error': {
+    status: 500,
+    title: 'The agent failed to answer',
+    remedy: "Look for the request's id in the agent's log, and report what stands there.",
+  },
+  'invalid-body': {
+    status: 400,
+    title: 'The body does not say what it must',
+    remedy: 'Correct the members listed in errors. Nothing was changed.',
+  },
+  'invalid-cursor': {
+    status: 400,
+    title: 'The cursor is not one of ours',
+    remedy: 'Pass nextCursor on unchanged, with the same sort and order, or start again without a cursor.',
+  },
+  'invalid-parameter': {
+    status: 400,
+    title: 'A parameter is unknown or has a value it cannot have',
+    remedy: 'Correct the parameters listed in errors.',
+  },
+  'malformed-body': {
+    status: 400,
+    title: 'The body is not JSON',
+    remedy: 'Send one JSON value, complete, with the right Content-Length. Nothing was changed.',
+  },
+  'malformed-request': {
+    status: 400,
+    title: 'The request is not valid HTTP',
+    remedy: 'Send an HTTP/1.1 request with one Host header.',
+  },
+  'malformed-url': {
+    status: 400,
+    title: 'The URL is not valid',
+    remedy: 'Percent-encode what stands in the path and the query as UTF-8.',
+  },
+  'method-not-allowed': {
+    status: 405,
+    title: 'This method is not offered here',
+    remedy: 'Use one of the methods in the Allow header.',
+  },
+  'not-acceptable': {
+    status: 406,
+    title: 'There is no answer in a form the client accepts',
+    remedy: 'Accept the media type named in detail.',
+  },
+  'not-ready': {
+    status: 503,
+    title: 'The agent is not ready yet',
+    remedy: 'Ask again in a second; if it lasts, see what /v1/status says is missing.',
+  },
+  'process-not-found': {
+    status: 404,
+    title: 'No process with this pid is known',
+    remedy: 'Only processes that touched the network are known, and ended ones for a while: see /v1/processes.',
+  },
+  'request-timeout': {
+    status: 408,
+    title: 'The request did not arrive in time',
+    remedy: 'Send the whole request within 30 seconds.',
+  },
+  'route-not-found': {
+    status: 404,
+    title: 'There is nothing at this path',
+    remedy: 'See /openapi.json for what there is.',
+  },
+  'shutting-down': {
+    status: 503,
+    title: 'The agent is stopping',
+    remedy: 'Ask again when it has been started again.',
+  },
+  'token-invalid': {
+    status: 401,
+    title: 'The bearer token is not known',
+    remedy: "Send a token that stands in the agent's token file.",
+  },
+  'token-required': {
+    status: 401,
+    title: 'A bearer token is required',
+    remedy: 'Send Authorization: Bearer TOKEN, or ask from this host over loopback or the Unix socket.',
+  },
+  'too-many-requests': {
+    status: 429,
+    title: 'Too many requests from this address',
+    remedy: 'Wait as long as Retry-After says.',
+  },
+  'too-many-subscribers': {
+    status: 503,
+    title: 'Too many subscribers to the events',
+    remedy: 'Close another subscription and ask again.',
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'The body is in a form that is not understood',
+    remedy: 'Send Content-Type: application/json.',
+  },
+  'url-too-long': {
+    status: 414,
+    title: 'The URL is too long',
+    remedy: 'Send at most 8 KiB, of which one path segment at most 200 characters.',
+  },
+};
+
+/** One thing wrong with the request and where it is. */
+export interface ProblemDetail {
+  in: 'query' | 'path' | 'header' | 'body';
+  name: string;
+  detail: string;
+}
+
+/** An RFC 9457 problem body. */
+export interface ProblemBody {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  instance: string;
+  code: string;
+  requestId?: string;
+  errors?: ProblemDetail[];
+}
+
+export class ProblemError extends ApiError {
+  declare readonly code: ProblemCode;
+  readonly errors: ProblemDetail[];
+  readonly headers: Record<string, string>;
+
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    options: { cause?: unknown; errors?: ProblemDetail[]; headers?: Record<string, string> } = {},
+  ) {
+    super(code, detail, 'cause' in options ? { cause: options.cause } : undefined);
+    this.name = 'ProblemError';
+    this.errors = options.errors ?? [];
+    this.headers = options.headers ?? {};
+  }
+
+  get status(): number {
+    return problems[this.code].status;
+  }
+}
+
+export const problemMediaType = 'application/problem+json';
+
+export function problemBody(problem: ProblemError, url: string, requestId?: string): ProblemBody {
+  const { status, title } = problems[problem.code];
+  const path = url.split('?', 1)[0] ?? '';
+  return {
+    type: `/problems/${problem.code}`,
+    title,
+    status,
+    detail: problem.message,
+    instance: path.slice(0, 200),
+    code: problem.code,
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(problem.errors.length === 0 ? {} : { errors: problem.errors }),
+  };
+}
+
+const fastifyProblems = new Map<string | undefined, ProblemCode>([
+  ['FST_ERR_BAD_URL', 'malformed-url'],
+  ['FST_ERR_MAX_PARAM_LENGTH', 'url-too-long'],
+  ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 'unsupported-media-type'],
+  ['FST_ERR_CTP_BODY_TOO_LARGE', 'body-too-large'],
+  ['FST_ERR_CTP_EMPTY_JSON_BODY', 'malformed-body'],
+  ['FST_ERR_CTP_INVALID_JSON_BODY', 'malformed-body'],
+  ['FST_ERR_CTP_INVALID_CONTENT_LENGTH', 'malformed-body'],
+]);
+
+interface ValidationFault {
+  instancePath: string;
+  keyword: string;
+  params: Record<string, unknown>;
+  message?: string;
+}
+
+function validationDetail(fault: ValidationFault, where: ProblemDetail['in']): ProblemDetail {
+  const path = fault.instancePath.split('/').slice(1);
+  const missing = fault.params['missingProperty'] ?? fault.params['additionalProperty'];
+  if (typeof missing === 'string') path.push(missing);
+  const allowed = fault.params['allowedValues'];
+  const detail = Array.isArray(allowed)
+    ? `must be one of ${allowed.filter((value) => value !== null).join(', ')}`
+    : (fault.message ?? 'is not valid');
+  return { in: where, name: path.join('.'), detail };
+}
+
+const places = new Map<string | undefined, ProblemDetail['in']>([
+  ['querystring', 'query'],
+  ['params', 'path'],
+  ['headers', 'header'],
+  ['body', 'body'],
+]);
+
+export function describeFaults(errors: ProblemDetail[]): string {
+  return errors.map((error) => `${error.in} ${error.name}: ${error.detail}`).join('; ');
+}
+
+/** Any error as a problem; what the client did not cause becomes `internal-error` with the cause kept for the log. */
+export function problemFrom(error: unknown): ProblemError {
+  if (error instanceof ProblemError) return error;
+  const known = error as {
+    code?: string;
+    statusCode?: number;
+    message?: string;
+    validation?: ValidationFault[];
+    validationContext?: string;
+  };
+  if (Array.isArray(known?.validation)) {
+    const where = places.get(known.validationContext) ?? 'body';
+    const errors = known.validation.map((fault) => validationDetail(fault, where));
+    return new ProblemError(where === 'body' ? 'invalid-body' : 'invalid-parameter', describeFaults(errors), {
+      cause: error,
+      errors,
+    });
+  }
+  const code = fastifyProblems.get(known?.code);
+  if (code !== undefined) return new ProblemError(code, known.message ?? problems[code].title, { cause: error });
+  const status = known?.statusCode;
+  if (status === 404) return new ProblemError('route-not-found', problems['route-not-found'].title, { cause: error });
+  if (status !== undefined && status >= 400 && status < 500) {
+    return new ProblemError('malformed-request', known.message ?? problems['malformed-request'].title, {
+      cause: error,
+    });
+  }
+  return new ProblemError('internal-error', "The cause is in the agent's log under this request id.", {
+    cause: error,
+  });
+}

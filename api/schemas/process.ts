@@ -1,0 +1,125 @@
+import { Type } from 'typebox';
+import type { App, Process, Relay, Role, Verdict } from '../../agent/readings.ts';
+import type { Schema } from './schema.ts';
+import { bytes, describes, instant, nullable, oneOf } from './schema.ts';
+import { payloadShareSchema, trafficSchema, unattributedTrafficSchema } from './traffic.ts';
+
+export const verdicts: readonly Verdict[] = ['none', 'suspected', 'relay'];
+
+export const verdictSchema: Schema<Verdict> = oneOf(
+  verdicts,
+  'Whether the process passes on what it receives: none, suspected, or relay',
+);
+
+const roleSchema: Schema<Role> = oneOf(
+  ['third-party', 'service', 'own'],
+  'third-party: public peers on both sides and nobody declared it; service: declared, or one side local or private; own',
+);
+
+export const relaySchema: Schema<Relay> = describes<Relay>()(
+  Type.Object(
+    {
+      verdict: verdictSchema,
+      role: nullable(roleSchema),
+      receivedBytes: bytes('Payload received to be passed on'),
+      sentBytes: bytes('Payload passed on'),
+      confidence: Type.Number({ minimum: 0, maximum: 1, description: 'Of verdicts at 0.9, nine in ten are right' }),
+      since: nullable(instant('When this verdict was reached')),
+    },
+    { title: 'Relay', description: 'What the process relays' },
+  ),
+);
+
+const zeroRelay: Relay = {
+  verdict: 'none',
+  role: null,
+  receivedBytes: 0,
+  sentBytes: 0,
+  confidence: 0,
+  since: null,
+};
+
+export const processSchema: Schema<Process> = describes<Process>()(
+  Type.Object(
+    {
+      pid: Type.Integer({ minimum: 0, description: 'Process id as this host sees it; 0 is the reserved kernel row' }),
+      startedAt: instant('When the process started; with the pid this identifies it, as pids are reused'),
+      exitedAt: nullable(instant('When it ended; null while it lives')),
+      name: Type.String({ description: "The kernel's name of the process (comm, at most 15 characters), as last seen" }),
+      executable: nullable(Type.String({ description: 'Path of the executable; null where it is not known' })),
+      command: Type.String({ description: 'Command line, arguments joined by spaces' }),
+      user: nullable(Type.String({ description: 'User name; null where the uid has none' })),
+      uid: Type.Integer({ minimum: 0, description: 'User id' }),
+      parentPid: nullable(Type.Integer({ minimum: 0, description: 'Process id of the parent' })),
+      app: Type.String({ description: 'Profile, unit, container or executable that the process belongs to' }),
+      unit: nullable(Type.String({ description: 'systemd unit' })),
+      container: nullable(Type.String({ description: 'Container id' })),
+      profile: nullable(Type.String({ description: 'Application profile that recognised it' })),
+      netns: nullable(
+        Type.Integer({ minimum: 0, description: 'Inode of its network namespace; null where it is not known' }),
+      ),
+      traffic: trafficSchema,
+      payloadShares: Type.Array(payloadShareSchema, { description: 'Adds up to traffic.payload' }),
+      unattributed: Type.Optional(
+        Type.Array(unattributedTrafficSchema, { description: 'Only on process 0: packets without an owner, by reason' }),
+      ),
+      relay: relaySchema,
+    },
+    {
+      title: 'Process',
+      description: 'One process with its traffic',
+      examples: [
+        {
+          pid: 4711,
+          startedAt: '2026-11-22T05:00:00.000Z',
+          exitedAt: null,
+          name: 'socat',
+          executable: '/usr/bin/socat',
+          command: 'socat TCP-LISTEN:8000 TCP:10.0.0.2:9000',
+          user: 'root',
+          uid: 0,
+          parentPid: 1,
+          app: 'socat',
+          unit: null,
+          container: null,
+          profile: null,
+          netns: 4026531840,
+          traffic: {
+            wire: { receivedBytes: 1572, sentBytes: 1572, receivedPackets: 11, sentPackets: 11 },
+            payload: { receivedBytes: 1000, sentBytes: 1000 },
+          },
+          payloadShares: [{ protocol: 'tcp', scope: 'private', receivedBytes: 1000, sentBytes: 1000 }],
+          relay: zeroRelay,
+        },
+      ],
+    },
+  ),
+);
+
+export const appSchema: Schema<App> = describes<App>()(
+  Type.Object(
+    {
+      app: Type.String({ description: 'Profile, unit, container or executable' }),
+      processes: Type.Integer({ minimum: 0, description: 'Processes that live now' }),
+      traffic: trafficSchema,
+      payloadShares: Type.Array(payloadShareSchema, { description: 'Adds up to traffic.payload' }),
+      relay: relaySchema,
+    },
+    {
+      title: 'App',
+      description: 'One application: all its processes, ended ones included, monotonic for the life of the store',
+      examples: [
+        {
+          app: 'socat',
+          processes: 1,
+          traffic: {
+            wire: { receivedBytes: 1572, sentBytes: 1572, receivedPackets: 11, sentPackets: 11 },
+            payload: { receivedBytes: 1000, sentBytes: 1000 },
+          },
+          payloadShares: [{ protocol: 'tcp', scope: 'private', receivedBytes: 1000, sentBytes: 1000 }],
+          relay: zeroRelay,
+        },
+      ],
+    },
+  ),
+);

@@ -1,0 +1,229 @@
+import type { IncomingMessage } from 'node:http';
+import rateLimit from '@fastify/rate-limit';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
+import fastify, { LogController } from 'fastify';
+import type { Readings } from '../agent/readings.ts';
+import type { Peer } from './access.ts';
+import { peerOf, requireReader } from './access.ts';
+import { EventStreams } from './event-stream.ts';
+import type { Listening, ListenPlaces } from './listen.ts';
+import { listenOn } from './listen.ts';
+import { requireAccepted } from './negotiation.ts';
+import { openApiOptions } from './openapi.ts';
+import type { ParameterSchema } from './parameters.ts';
+import { convertParameters } from './parameters.ts';
+import { ProblemError, problemBody, problemFrom, problemMediaType } from './problems.ts';
+import { agentRoutes, eventRoutes } from './routes/agent.ts';
+import type { Api } from './routes/api.ts';
+import { documentRoutes } from './routes/documents.ts';
+import { flowRoutes } from './routes/flows.ts';
+import { healthRoutes } from './routes/health.ts';
+import { metricsRoutes } from './routes/metrics.ts';
+import { processRoutes } from './routes/processes.ts';
+import type { Token } from './tokens.ts';
+
+export interface ServerOptions {
+  readings: Readings;
+  logger: FastifyBaseLogger;
+  version: string;
+  /** From `readTokenFile`; without any, only loopback and the Unix socket can be listened on. */
+  tokens?: readonly Token[];
+  /** Further names by which this host is asked over loopback, such as one from /etc/hosts. */
+  hostNames?: readonly string[];
+  maxSubscribers?: number;
+  heartbeatMilliseconds?: number;
+}
+
+export interface ApiServer extends AsyncDisposable {
+  /** Not listening by itself: for `inject`, and for routes that are added before it is ready. */
+  readonly app: Api;
+  /** Listens in all these places, or throws an ApiError that says what to do and listens in none. */
+  listen(places: ListenPlaces): Promise<Listening>;
+  /** Ends the event streams, lets running requests end for 2 seconds, and removes the socket file. */
+  close(): Promise<void>;
+}
+
+const closeGraceMilliseconds = 2000;
+const maxUrlLength = 8 * 1024;
+
+type RawParameters = Record<string, unknown>;
+
+function sendProblem(request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
+  const problem = problemFrom(error);
+  const internal = problem.code === 'internal-error';
+  if (internal) request.log.error({ err: error, code: problem.code }, 'request failed');
+  const body = problemBody(problem, request.url, internal ? request.id : undefined);
+  // As bytes: the media type has no charset parameter, which Fastify adds to text.
+  return reply
+    .code(problem.status)
+    .headers({ ...problem.headers, 'content-type': problemMediaType })
+    .send(Buffer.from(JSON.stringify(body)));
+}
+
+/** Throws where the URL is too long or is not UTF-8, percent-encoded. */
+function requireSoundUrl(url: string): void {
+  if (url.length > maxUrlLength) {
+    throw new ProblemError('url-too-long', `The URL has ${url.length} characters; at most ${maxUrlLength} are read.`);
+  }
+  try {
+    decodeURIComponent(url);
+  } catch (error) {
+    throw new ProblemError('malformed-url', 'A % in the URL is not followed by what stands for UTF-8.', {
+      cause: error,
+    });
+  }
+}
+
+function pathPattern(route: string): RegExp {
+  const source = route
+    .split(/(:[A-Za-z]+|\*)/)
+    .map((part) => (part === '*' ? '.*' : part.startsWith(':') ? '[^/]+' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')))
+    .join('');
+  return new RegExp(`^${source}$`);
+}
+
+/** Tells what has no route apart: a path that has other methods is 405 with Allow, anything else 404. */
+function refuseUnknownRoutes(app: Api): void {
+  const methods = new Map<string, Set<string>>();
+  app.addHook('onRoute', (route) => {
+    const known = methods.get(route.url) ?? new Set();
+    for (const method of [route.method].flat()) known.add(method);
+    methods.set(route.url, known);
+  });
+  // Before the body is read: what would be refused anyway needs no parsing.
+  app.addHook('onRequest', async (request) => {
+    if (!request.is404) return;
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = new Set<string>();
+    for (const [route, known] of methods) {
+      if (pathPattern(route).test(path)) for (const method of known) allowed.add(method);
+    }
+    if (allowed.size > 0) {
+      const allow = [...allowed].sort().join(', ');
+      throw new ProblemError('method-not-allowed', `This path takes ${allow}.`, { headers: { allow } });
+    }
+    throw new ProblemError('route-not-found', 'There is nothing at this path.');
+  });
+  app.setNotFoundHandler(() => {
+    throw new ProblemError('route-not-found', 'There is nothing at this path.');
+  });
+}
+
+function limitRemotePeers(app: Api): void {
+  app.register(rateLimit, { global: false });
+  app.after(() => {
+    const check = app.createRateLimit({ max: 300, timeWindow: 10_000, keyGenerator: (request) => request.ip });
+    app.addHook('onRequest', async (request) => {
+      if (request.peer.local) return;
+      const result = await check(request);
+      if (result.isAllowed || !result.isExceeded) return;
+      throw new ProblemError('too-many-requests', `More than ${result.max} requests in 10 seconds.`, {
+        headers: { 'retry-after': String(result.ttlInSeconds) },
+      });
+    });
+  });
+}
+
+function serveDocuments(app: Api, version: string): void {
+  app.register(swagger, openApiOptions(version));
+  app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { validatorUrl: null, tryItOutEnabled: true },
+    theme: { title: 'relayledger API' },
+    // Everything comes from this host; the page asks nobody else.
+    staticCSP:
+      "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+      "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  });
+}
+
+function addRoutes(app: Api, readings: Readings, streams: EventStreams): void {
+  app.addHook('preValidation', async (request) => {
+    const { params, querystring } = (request.routeOptions.schema ?? {}) as Record<string, ParameterSchema | undefined>;
+    if (params !== undefined) request.params = convertParameters(params, request.params as RawParameters, 'path');
+    if (querystring !== undefined) {
+      request.query = convertParameters(querystring, request.query as RawParameters, 'query');
+    }
+  });
+  app.register(async (scope: Api) => {
+    scope.addHook('onRequest', async (request) => requireAccepted(request.headers.accept, 'application/json'));
+    healthRoutes(scope, readings);
+    agentRoutes(scope, readings);
+    processRoutes(scope, readings);
+    flowRoutes(scope, readings);
+    documentRoutes(scope);
+  });
+  app.register(async (scope: Api) => {
+    metricsRoutes(scope, readings);
+    eventRoutes(scope, streams);
+  });
+}
+
+export function createServer(options: ServerOptions): ApiServer {
+  const { readings, version, tokens = [] } = options;
+  const hostNames = (options.hostNames ?? []).map((name) => name.toLowerCase());
+  const unixRequests = new WeakSet<IncomingMessage>();
+  const listening: Listening[] = [];
+  const streams = new EventStreams(readings, {
+    maxSubscribers: options.maxSubscribers ?? 64,
+    heartbeatMilliseconds: options.heartbeatMilliseconds ?? 15_000,
+    maxWaitingBytes: 1024 * 1024,
+  });
+  let closing = false;
+
+  const app: Api = fastify({
+    loggerInstance: options.logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 64 * 1024,
+    // While closing, the first hook answers with a problem body instead.
+    return503OnClosing: false,
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    routerOptions: { maxParamLength: 200 },
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(request as FastifyRequest, reply as FastifyReply, error);
+    },
+  });
+
+  // The schema is proven against the answer's type when it is compiled, so JSON.stringify may write whatever is
+  // there; a serializer built from the schema would leave out, without a word, what the schema does not name.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
+  // Bodies are JSON; Fastify would take plain text as well.
+  app.removeContentTypeParser('text/plain');
+  app.setErrorHandler((error, request, reply) => sendProblem(request, reply, error));
+  app.decorateRequest('peer', null as unknown as Peer);
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    requireSoundUrl(request.raw.url ?? '');
+    if (closing) {
+      throw new ProblemError('shutting-down', 'The agent is stopping.', { headers: { connection: 'close' } });
+    }
+    request.peer = peerOf(request.raw, unixRequests.has(request.raw) ? 'unix' : 'tcp', tokens);
+  });
+  // Before tokens are judged, so that they cannot be guessed at full speed.
+  limitRemotePeers(app);
+  app.addHook('onRequest', async (request) => requireReader(request.raw, request.peer, hostNames));
+  refuseUnknownRoutes(app);
+  serveDocuments(app, version);
+  addRoutes(app, readings, streams);
+
+  const close = async (): Promise<void> => {
+    closing = true;
+    streams.close();
+    await Promise.all(listening.splice(0).map((places) => places.close(closeGraceMilliseconds)));
+    await app.close();
+  };
+  return {
+    app,
+    async listen(places: ListenPlaces): Promise<Listening> {
+      await app.ready();
+      const opened = await listenOn(app.routing, places, { hasTokens: tokens.length > 0, unixRequests });
+      listening.push(opened);
+      return opened;
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What passed each interface? The second entry of the double entry: every packet as it is handed to
+ * and from a device driver, in every network namespace, whether it has a socket or not. Compared with
+ * the interface's own counters it proves that nothing passed unseen; less what the sockets claim
+ * (wire.bpf.c) it leaves the kernel's own share.
+ *
+ * Hooks:  tp_btf/net_dev_start_xmit, tp_btf/netif_receive_skb.
+ * Cost:   one per-CPU array look-up and some plain additions a packet.
+ * Blind:  AF_XDP zero-copy and XDP redirection pass no skb.
+ */
+
+/* Kernel 6.2. Without it super-packets count as one. */
+extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
+
+static __always_inline void name_interface(struct rl_interface_key *key, struct net_device *dev)
+{
+	struct rl_interface_name name = {
+		.netns = BPF_CORE_READ(dev, nd_net.net, ns.inum),
+		.type = BPF_CORE_READ(dev, type),
+		.hard_header_length = BPF_CORE_READ(dev, hard_header_len),
+	};
+	BPF_CORE_READ_INTO(&name.name, dev, name);
+	const char *driver = BPF_CORE_READ(dev, dev.parent, driver, name);
+	if (driver)
+		bpf_probe_read_kernel_str(name.driver, sizeof(name.driver), driver);
+	if (bpf_map_update_elem(&interface_names, key, &name, BPF_ANY))
+		count_lost(RL_LOST_INTERFACE);
+}
+
+static __always_inline bool same_interface(const struct rl_interface *line, const struct rl_interface_key *key)
+{
+	return line->key.net_cookie == key->net_cookie && line->key.ifindex == key->ifindex;
+}
+
+/* The rest of the set; takes an empty line for an interface that has none on this CPU yet. */
+static __noinline struct rl_interface *find_interface(struct net_device *dev, __u32 first)
+{
+	struct rl_interface_key key = {
+		.net_cookie = BPF_CORE_READ(dev, nd_net.net, net_cookie),
+		.ifindex = BPF_CORE_READ(dev, ifindex),
+	};
+	struct rl_interface *empty = NULL;
+
+	for (__u32 way = 0; way < RL_INTERFACE_WAYS; way++) {
+		__u32 index = first + way;
+		struct rl_interface *line = bpf_map_lookup_elem(&interfaces, &index);
+		if (!line)
+			return NULL;
+		if (same_interface(line, &key))
+			return line;
+		if (!empty && !line->key.net_cookie)
+			empty = line;
+	}
+	if (!empty)
+		return NULL;
+	empty->key = key;
+	name_interface(&key, dev);
+	return empty;
+}
+
+static __always_inline struct rl_interface *get_interface(struct net_device *dev)
+{
+	struct rl_interface_key key = {
+		.net_cookie = dev->nd_net.net->net_cookie,
+		.ifindex = dev->ifindex,
+	};
+	__u32 set = (key.net_cookie * 31 + key.ifindex) % RL_INTERFACE_SETS;
+	__u32 first = set * RL_INTERFACE_WAYS;
+	struct rl_interface *line = bpf_map_lookup_elem(&interfaces, &first);
+	return line && same_interface(line, &key) ? line : find_interface(dev, first);
+}
+
+static __always_inline struct skb_shared_info *shared_info(struct sk_buff *skb)
+{
+	void *shared = skb->head + skb->end;
+	if (bpf_rdonly_cast)
+		return bpf_rdonly_cast(shared, bpf_core_type_id_kernel(struct skb_shared_info));
+	return NULL;
+}
+
+/* Where the packet's data begins in its buffer; kept 64 bits wide, as the verifier has it for pointers. */
+static __always_inline __u32 data_offset(struct sk_buff *skb)
+{
+	__u64 offset = (__u64)skb->data - (__u64)skb->head;
+	barrier_var(offset);
+	return offset;
+}
+
+/* As segment_header() in wire.bpf.c, from the packet's memory: a device hook has no helper for it. */
+static __always_inline __u32 device_segment_header(const unsigned char *ip_header)
+{
+	__u8 head[IPV6_HEADER];
+	__u8 offset, next;
+	__u32 ip = IPV6_HEADER;
+
+	if (bpf_probe_read_kernel(head, IPV4_HEADER, ip_header))
+		return 0;
+	if (head[0] >> 4 == 4) {
+		ip = (head[0] & 0xf) * 4;
+		next = head[9];
+	} else {
+		next = head[6];
+	}
+	if (next != IPPROTO_TCP)
+		return ip + UDP_HEADER;
+	if (bpf_probe_read_kernel(&offset, 1, ip_header + ip + 12))
+		return 0;
+	return ip + (offset >> 4) * 4;
+}
+
+/*
+ * The counters are per CPU and need no atomics: both hooks run with bottom halves off, so that one
+ * run never interrupts another on the same CPU.
+ */
+static __always_inline struct packet count_device(struct sk_buff *skb, struct rl_interface_direction *d, __u32 link_header,
+						  __u32 length, const unsigned char *network)
+{
+	struct packet packet = {.bytes = length - link_header, .packets = 1};
+	__be16 protocol = skb->protocol;
+	__u64 tag = skb->vlan_all & 0xffff0000 ? 4 : 0; /* carried beside the packet, yet counted by the driver */
+	struct skb_shared_info *shared = shared_info(skb);
+	__u16 gso_size = shared ? shared->gso_size : 0;
+
+	d->device_bytes += length + tag;
+	d->device_packets += 1;
+	if (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6)) {
+		d->segmented_bytes += length + tag;
+		d->non_ip.bytes += packet.bytes;
+		d->non_ip.packets += 1;
+		return packet;
+	}
+	if (gso_size)
+		segment(&packet, device_segment_header(network), gso_size, shared->gso_segs);
+	d->segmented_bytes += packet.bytes + packet.packets * (link_header + tag);
+	d->ip.bytes += packet.bytes;
+	d->ip.packets += packet.packets;
+	return packet;
+}
+
+/* AF_PACKET sends pass no IP layer of ours; they are charged here, by the socket's owner. */
+static __noinline int count_packet_socket(struct sock *sk, __u64 bytes, __u64 packets)
+{
+	struct rl_socket *s;
+
+	if (!sk)
+		return 0;
+	s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s) {
+		count_lost(RL_LOST_SOCKET);
+		return 0;
+	}
+	if (s->claim == RL_CLAIM_NONE) {
+		__u32 slot = current_slot();
+		struct rl_process *p = get_process(slot);
+		if (slot == KERNEL_SLOT || !p)
+			return 0;
+		s->protocol = RL_OTHER;
+		claim(s, slot, p, RL_CLAIM_CREATED);
+	}
+	struct rl_process *p = get_process(s->owner);
+	if (p && p->generation == s->owner_generation)
+		count_wire(p, RL_TX, bytes, packets);
+	return 0;
+}
+
+SEC("tp_btf/net_dev_start_xmit")
+int BPF_PROG(net_dev_start_xmit, struct sk_buff *skb, struct net_device *dev)
+{
+	struct rl_interface *interface = get_interface(dev);
+	if (!interface) {
+		count_lost(RL_LOST_INTERFACE);
+		return 0;
+	}
+	struct rl_interface_direction *d = &interface->direction[RL_TX];
+	__u16 network = skb->network_header;
+	struct packet packet = count_device(skb, d, network - data_offset(skb), skb->len, skb->head + network);
+	struct sock *sk = skb->sk;
+	if (!sk) {
+		if (skb->skb_iif) {
+			d->forwarded.bytes += packet.bytes;
+			d->forwarded.packets += packet.packets;
+		}
+	} else if (sk->__sk_common.skc_family == AF_PACKET) {
+		count_packet_socket(sk, packet.bytes, packet.packets);
+	}
+	return 0;
+}
+
+SEC("tp_btf/netif_receive_skb")
+int BPF_PROG(netif_receive_skb, struct sk_buff *skb)
+{
+	struct rl_interface *interface = get_interface(skb->dev);
+	if (!interface) {
+		count_lost(RL_LOST_INTERFACE);
+		return 0;
+	}
+	__u16 link = skb->mac_header;
+	__u32 link_header = link == 0xffff ? 0 : data_offset(skb) - link;
+	count_device(skb, &interface->direction[RL_RX], link_header, skb->len + link_header, skb->data);
+	return 0;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How many payload bytes did each process send and receive? The number that its own system calls
+ * returned, charged to the process that made them, whoever opened the socket.
+ *
+ * Hooks:  tp_btf/sock_send_length and tp_btf/sock_recv_length (kernel 6.3, commit 6e6eda44b939): every
+ *         sendmsg/recvmsg path with its result, sendfile, splice to a socket and io_uring included.
+ *         tp_btf/tcp_rcv_space_adjust: TCP's reads, from the advance of copied_seq, because splice from
+ *         a socket and TCP_ZEROCOPY_RECEIVE pass no recvmsg.
+ * Cost:   a process look-up and a socket storage look-up each.
+ * Blind:  splice from a kTLS or MPTCP socket; sockmap redirection; AF_XDP. wire.bpf.c sees their packets.
+ */
+
+enum { TLS_BASE = 0 };
+
+static __always_inline bool is_counted_family(__u16 family)
+{
+	return family == AF_INET || family == AF_INET6 || family == AF_PACKET;
+}
+
+/* kTLS that decrypts: copied_seq then counts the records, and recvmsg returns what was in them. */
+static __noinline bool is_decrypted(struct inet_connection_sock *icsk, const struct tcp_ulp_ops *ulp)
+{
+	char name[4] = {};
+
+	bpf_probe_read_kernel(name, sizeof(name), &ulp->name);
+	if (name[0] != 't' || name[1] != 'l' || name[2] != 's' || name[3] != '\0')
+		return false;
+	struct tls_context *tls = BPF_CORE_READ(icsk, icsk_ulp_data);
+	return bpf_core_field_exists(tls->rx_conf) && BPF_CORE_READ_BITFIELD_PROBED(tls, rx_conf) != TLS_BASE;
+}
+
+/* TCP whose reads go through tcp_recvmsg or tcp_read_sock, so that copied_seq tells what was read. */
+static __always_inline struct tcp_sock *read_by_sequence(struct sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return NULL;
+	const struct tcp_ulp_ops *ulp = tp->inet_conn.icsk_ulp_ops;
+	return ulp && is_decrypted(&tp->inet_conn, ulp) ? NULL : tp;
+}
+
+static __always_inline void charge(struct sock *sk, enum rl_direction direction, __u64 bytes)
+{
+	__u32 slot = current_slot();
+	struct rl_process *p = get_process(slot);
+	if (!p)
+		return;
+	if (slot != KERNEL_SLOT)
+		refresh_user(p);
+
+	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s) {
+		count_lost(RL_LOST_SOCKET);
+		__sync_fetch_and_add(&p->payload[direction][RL_OTHER][RL_PUBLIC], bytes);
+		return;
+	}
+	if (!is_touched(s, slot, p))
+		touch_slow(sk, s, slot);
+	__u8 protocol = s->protocol;
+	__u8 scope = s->scope[direction];
+	if (protocol < RL_PROTOCOLS && scope < RL_SCOPES)
+		__sync_fetch_and_add(&p->payload[direction][protocol][scope], bytes);
+	__sync_fetch_and_add(&s->payload[direction], bytes);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(sock_send_length, struct sock *sk, int result, int flags)
+{
+	if (result > 0 && is_counted_family(sk->__sk_common.skc_family))
+		charge(sk, RL_TX, result);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
+{
+	if (result <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE))
+		return 0;
+	if (!is_counted_family(sk->__sk_common.skc_family))
+		return 0;
+	if (!read_by_sequence(sk))
+		charge(sk, RL_RX, result);
+	return 0;
+}
+
+/*
+ * Runs in the reader's context after every advance of copied_seq. rcv_nxt - bytes_received is the
+ * sequence number that the payload began with; a FIN takes up one number and is no payload.
+ */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
+{
+	struct tcp_sock *tp = read_by_sequence(sk);
+	if (!tp)
+		return 0;
+	__u32 copied = tp->copied_seq;
+	__u32 next = tp->rcv_nxt;
+	if (copied == next && sk->__sk_common.skc_flags & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_DONE))
+		copied--;
+
+	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s) {
+		count_lost(RL_LOST_SOCKET);
+		return 0;
+	}
+	__u32 before = s->copied_valid ? s->copied_seq : next - (__u32)tp->bytes_received;
+	__s32 advance = copied - before;
+	s->copied_seq = copied;
+	s->copied_valid = 1;
+	if (advance > 0)
+		charge(sk, RL_RX, advance);
+	return 0;
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who is it? Gives each process that touches the network a slot, and keeps its name, so that one
+ * which lives 5 ms is still known by it.
+ *
+ * Hooks:  tp_btf/sched_process_exec, tp_btf/sched_process_exit, tp_btf/task_rename; current_slot()
+ *         from every other file.
+ * Cost:   a task storage look-up a send or receive; some microseconds at a process's first touch;
+ *         one hash look-up at each exec, rename and exit on the host.
+ * Blind:  arguments that were paged out at the first touch stay empty here; the agent then reads
+ *         /proc. Paths deeper than 24 components are cut at the root's side.
+ */
+
+#define KERNEL_SLOT 0
+#define MAX_PATH_COMPONENTS 24
+
+static __always_inline struct rl_process_key key_of(struct task_struct *task)
+{
+	struct rl_process_key key = {
+		.start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
+		.tgid = BPF_CORE_READ(task, tgid),
+	};
+	return key;
+}
+
+/* Appends one NUL-terminated component; false when there is no room for another. */
+static __always_inline bool append_component(__u8 *out, __u32 *length, const void *name)
+{
+	__u32 at = *length;
+	if (at > RL_EXECUTABLE_LENGTH - 64)
+		return false;
+	long n = bpf_probe_read_kernel_str(out + at, 64, name);
+	if (n <= 0)
+		return false;
+	*length = at + n;
+	return true;
+}
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
+{
+	if (bpf_core_field_exists(node->__parent))
+		return BPF_CORE_READ(node, __parent);
+	return BPF_CORE_READ((struct kernfs_node___before_6_15 *)node, parent);
+}
+
+static __always_inline void read_cgroup(struct task_struct *task, struct rl_process_details *d)
+{
+	struct kernfs_node *node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+	__u32 length = 0;
+
+	d->cgroup_id = BPF_CORE_READ(node, id);
+	for (int i = 0; i < 12; i++) {
+		struct kernfs_node *parent = node ? kernfs_parent(node) : NULL;
+		if (!parent) /* the root has no name */
+			break;
+		if (!append_component(d->cgroup, &length, BPF_CORE_READ(node, name)))
+			break;
+		node = parent;
+	}
+	d->cgroup_length = length;
+}
+
+static __always_inline void read_executable(struct task_struct *task, struct rl_process_details *d)
+{
+	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
+	if (!exe)
+		return;
+	struct dentry *dentry = BPF_CORE_READ(exe, f_path.dentry);
+	struct vfsmount *mnt = BPF_CORE_READ(exe, f_path.mnt);
+	__u32 length = 0;
+
+	for (int i = 0; i < MAX_PATH_COMPONENTS; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		if (dentry == BPF_CORE_READ(mnt, mnt_root)) { /* a mount's root has no name: go on at its mount point */
+			struct mount *mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+			if (up == mount)
+				break;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		if (dentry == parent || !append_component(d->executable, &length, BPF_CORE_READ(dentry, d_name.name)))
+			break;
+		dentry = parent;
+	}
+	d->executable_length = length;
+}
+
+static __always_inline void read_command(struct task_struct *task, struct rl_process_details *d)
+{
+	unsigned long start = BPF_CORE_READ(task, mm, arg_start);
+	unsigned long end = BPF_CORE_READ(task, mm, arg_end);
+	__u64 length = end - start;
+
+	if (!start || end <= start)
+		return;
+	if (length > RL_COMMAND_LENGTH)
+		length = RL_COMMAND_LENGTH;
+	if (bpf_probe_read_user(d->command, length, (void *)start) == 0)
+		d->command_length = length;
+}
+
+/* Reads what is known of `task` into `process_details`; `own` says that task is the current one. */
+static __noinline int store_details(struct task_struct *task, __u32 slot, bool own)
+{
+	__u32 zero = 0;
+	struct rl_process_details *d = bpf_map_lookup_elem(&details_scratch, &zero);
+	if (!d)
+		return 0;
+	d->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	d->tgid = BPF_CORE_READ(task, tgid);
+	d->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
+	d->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	d->pidns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, ns.inum);
+	d->uid = BPF_CORE_READ(task, cred, uid.val);
+	d->executable_length = 0;
+	d->command_length = 0;
+	d->cgroup_length = 0;
+	read_executable(task, d);
+	read_cgroup(task, d);
+	if (own)
+		read_command(task, d);
+	if (bpf_map_update_elem(&process_details, &slot, d, BPF_ANY))
+		count_lost(RL_LOST_DETAILS);
+	return 0;
+}
+
+static __noinline int fill_event(struct rl_process_event *e, __u32 slot, __u32 generation,
+				 enum rl_process_event_type type)
+{
+	if (!e)
+		return 0;
+	e->slot = slot;
+	e->generation = generation;
+	e->type = type;
+	e->reserved = 0;
+	return 0;
+}
+
+static __always_inline void announce(__u32 slot, __u32 generation, enum rl_process_event_type type)
+{
+	struct rl_process_event *e = bpf_ringbuf_reserve(&process_events, sizeof(*e), 0);
+	if (!e) {
+		count_lost(RL_LOST_EVENT);
+		return;
+	}
+	fill_event(e, slot, generation, type);
+	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline __u32 take_slot(void)
+{
+	struct rl_totals *t = get_totals();
+	__u32 slot;
+
+	if (bpf_map_pop_elem(&free_slots, &slot) == 0)
+		return slot;
+	if (!t)
+		return KERNEL_SLOT;
+	/* Count up first and look after: two at once never get the same. Slot 0 is the kernel's. */
+	__u64 n = t->slots_used < RL_MAX_PROCESSES ? __sync_fetch_and_add(&t->slots_used, 1) + 1 : RL_MAX_PROCESSES;
+	return n < RL_MAX_PROCESSES ? n : KERNEL_SLOT;
+}
+
+static __noinline __u32 make_slot(struct task_struct *task, bool own)
+{
+	struct rl_process_key key = key_of(task);
+	__u32 slot = take_slot();
+	struct rl_process *p = get_process(slot);
+
+	if (slot == KERNEL_SLOT || !p) {
+		count_lost(RL_LOST_PROCESS);
+		return KERNEL_SLOT;
+	}
+	__u32 generation = p->generation + 1;
+	__builtin_memset(p, 0, sizeof(*p));
+	p->generation = generation;
+	p->tgid = key.tgid;
+	p->start_ns = key.start_ns;
+	p->first_seen_ns = bpf_ktime_get_boot_ns();
+	p->uid = BPF_CORE_READ(task, cred, uid.val);
+	BPF_CORE_READ_INTO(&p->name, task, group_leader, comm);
+	if (bpf_map_update_elem(&process_slots, &key, &slot, BPF_NOEXIST)) {
+		/* Another thread of the process was first, or the table is full: give the slot back. */
+		p->start_ns = 0;
+		p->tgid = 0;
+		bpf_map_push_elem(&free_slots, &slot, 0);
+		__u32 *first = bpf_map_lookup_elem(&process_slots, &key);
+		if (first)
+			return *first;
+		count_lost(RL_LOST_PROCESS);
+		return KERNEL_SLOT;
+	}
+	store_details(task, slot, own);
+	announce(slot, generation, RL_PROCESS_SEEN);
+	return slot;
+}
+
+static __noinline __u32 current_slot_slow(struct task_struct *task)
+{
+	struct rl_process_key key = key_of(task);
+	__u32 *found = bpf_map_lookup_elem(&process_slots, &key);
+	return found ? *found : make_slot(task, true);
+}
+
+/* The slot of the running process; makes one at its first touch. Kernel threads share slot 0. */
+static __always_inline __u32 current_slot(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
+
+	if (thread)
+		return thread->slot;
+	__u32 slot = task->flags & PF_KTHREAD ? KERNEL_SLOT : current_slot_slow(task);
+	if (slot == KERNEL_SLOT && !(task->flags & PF_KTHREAD))
+		return KERNEL_SLOT; /* the table is full now; there may be room next time */
+	thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (thread)
+		thread->slot = slot;
+	return slot;
+}
+
+/* Follows setuid: the last seen counts. */
+static __always_inline void refresh_user(struct rl_process *p)
+{
+	__u32 uid = bpf_get_current_task_btf()->cred->uid.val;
+	if (p->uid != uid)
+		p->uid = uid;
+}
+
+static __always_inline struct rl_process *find_process(struct task_struct *task, __u32 *slot)
+{
+	struct rl_process_key key = key_of(task);
+	__u32 *found = bpf_map_lookup_elem(&process_slots, &key);
+	if (!found)
+		return NULL;
+	*slot = *found;
+	return get_process(*found);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	__u32 slot;
+	struct rl_process *p = find_process(task, &slot);
+	if (!p)
+		return 0;
+	p->execs++;
+	BPF_CORE_READ_INTO(&p->name, task, comm);
+	refresh_user(p);
+	store_details(task, slot, true);
+	announce(slot, p->generation, RL_PROCESS_EXEC);
+	return 0;
+}
+
+/* prctl(PR_SET_NAME) or a write to /proc/PID/comm; the process's name is its leader's. */
+SEC("tp_btf/task_rename")
+int BPF_PROG(task_rename, struct task_struct *task, const char *name)
+{
+	__u32 slot;
+
+	if (task->pid != task->tgid)
+		return 0;
+	struct rl_process *p = find_process(task, &slot);
+	if (p)
+		bpf_probe_read_kernel_str(p->name, sizeof(p->name), name);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sched_process_exit, struct task_struct *task)
+{
+	__u32 slot;
+
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0; /* other threads of the process go on */
+	struct rl_process *p = find_process(task, &slot);
+	if (!p)
+		return 0;
+	p->exit_ns = bpf_ktime_get_boot_ns();
+	announce(slot, p->generation, RL_PROCESS_EXIT);
+	return 0;
+}

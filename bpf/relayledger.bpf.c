@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All programs as one object, so that they share their maps and are pinned and adopted together.
+ * Each file below answers one question and can be read alone; maps.bpf.h comes first.
+ */
+#include "kernel.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "relayledger.h"
+
+#include "maps.bpf.h"
+
+#include "processes.bpf.c"
+#include "owners.bpf.c"
+#include "payload.bpf.c"
+#include "wire.bpf.c"
+#include "interfaces.bpf.c"
+#include "sockets.bpf.c"
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every struct that crosses between the kernel's programs and the agent. The TypeScript side is
+ * generated from the object's BTF (bpf/layouts.ts): fixed widths, explicit padding, no bitfields.
+ * Times are CLOCK_BOOTTIME nanoseconds. Byte order is the host's unless the field says otherwise.
+ */
+#ifndef RELAYLEDGER_H
+#define RELAYLEDGER_H
+
+enum rl_limits {
+	RL_NAME_LENGTH = 16,
+	RL_EXECUTABLE_LENGTH = 256,
+	RL_COMMAND_LENGTH = 256,
+	RL_CGROUP_LENGTH = 256,
+	RL_DRIVER_LENGTH = 16,
+	RL_MAX_PROCESSES = 32768,
+	RL_INTERFACE_SETS = 256,
+	RL_INTERFACE_WAYS = 8,
+	RL_MAX_INTERFACES = RL_INTERFACE_SETS * RL_INTERFACE_WAYS,
+	RL_MAX_INTERFACE_NAMES = 16384,
+};
+
+enum rl_direction { RL_RX = 0, RL_TX = 1, RL_DIRECTIONS = 2 };
+
+/* RL_OTHER: neither TCP (MPTCP included) nor UDP: ICMP, raw IP, AF_PACKET. */
+enum rl_protocol { RL_TCP = 0, RL_UDP = 1, RL_OTHER = 2, RL_PROTOCOLS = 3 };
+
+/* Where the peer is: this host; a private, link-local or multicast address; any other. */
+enum rl_scope { RL_LOOPBACK = 0, RL_PRIVATE = 1, RL_PUBLIC = 2, RL_SCOPES = 3 };
+
+/* Why a packet that crossed the IP layer has no process. */
+enum rl_unattributed {
+	RL_KERNEL_SOCKET = 0, /* the kernel's own sockets: resets, TIME_WAIT, ICMP errors, NFS */
+	RL_UNCLAIMED = 1,     /* accepted connections that no process has touched yet; falls as they are claimed */
+	RL_LATE = 2,          /* the owner ended so long ago that its record is gone */
+	RL_TABLE_FULL = 3,    /* the owner came when the process table was full */
+	RL_UNATTRIBUTED = 4,
+};
+
+/* Something that should have been recorded and could not be. */
+enum rl_lost {
+	RL_LOST_PROCESS = 0, /* process table full: its bytes go to RL_TABLE_FULL */
+	RL_LOST_SOCKET,      /* no socket storage: its packets go to RL_KERNEL_SOCKET */
+	RL_LOST_INTERFACE,   /* interface table full: its packets are missing from the books */
+	RL_LOST_DETAILS,     /* no room for name, path or command of a process */
+	RL_LOST_EVENT,       /* event ring full: the agent finds the process by scanning instead */
+	RL_LOSSES,
+};
+
+struct rl_wire {
+	__u64 bytes;
+	__u64 packets;
+};
+
+/*
+ * One process that touched the network: slot in the `processes` array. Slot 0 is the kernel's.
+ * `generation` rises each time the slot changes hands, so that a socket's stale reference shows.
+ */
+struct rl_process {
+	__u64 start_ns; /* the thread group leader's start; with tgid, the identity */
+	__u64 exit_ns;  /* 0 while it lives */
+	__u32 tgid;     /* in the initial pid namespace */
+	__u32 generation;
+	__u32 uid;
+	__u32 execs; /* how often it has called exec since it was first seen */
+	char name[RL_NAME_LENGTH];
+	__u64 first_seen_ns;
+	__u64 reserved;
+	/* Packets come in and go out on other CPUs than the process runs on: cache lines of their own. */
+	struct rl_wire wire_rx;
+	__u64 reserved_rx[6];
+	struct rl_wire wire_tx;
+	__u64 reserved_tx[6];
+	__u64 payload[RL_DIRECTIONS][RL_PROTOCOLS][RL_SCOPES];
+	__u64 reserved_payload[6];
+};
+
+/* What is read once, at a process's first touch of the network, and again when it calls exec. */
+struct rl_process_details {
+	__u64 start_ns;
+	__u64 cgroup_id;
+	__u32 tgid;
+	__u32 parent_tgid;
+	__u32 netns; /* inode numbers, as in /proc/PID/ns */
+	__u32 pidns;
+	__u32 uid;
+	__u16 executable_length;
+	__u16 command_length;
+	__u16 cgroup_length;
+	__u16 reserved[3];
+	__u8 executable[RL_EXECUTABLE_LENGTH]; /* path components from the file up to the root, each NUL-terminated */
+	__u8 command[RL_COMMAND_LENGTH];       /* argv, NUL-separated, cut at the end */
+	__u8 cgroup[RL_CGROUP_LENGTH];         /* cgroup2 path components from the leaf up, each NUL-terminated */
+};
+
+enum rl_process_event_type { RL_PROCESS_SEEN = 0, RL_PROCESS_EXEC = 1, RL_PROCESS_EXIT = 2 };
+
+struct rl_process_event {
+	__u32 slot;
+	__u32 generation;
+	enum rl_process_event_type type;
+	__u32 reserved;
+};
+
+struct rl_process_key {
+	__u64 start_ns;
+	__u32 tgid;
+	__u32 reserved;
+};
+
+/* Kept with each thread, so that a send or receive finds its process without a hash look-up. */
+struct rl_thread {
+	__u32 slot;
+};
+
+/* How a socket came by its owner. */
+enum rl_claim {
+	RL_CLAIM_NONE = 0,     /* nobody yet */
+	RL_CLAIM_CREATED = 1,  /* the process that made, bound or connected it */
+	RL_CLAIM_LISTENER = 2, /* the process that listens; what its children inherit until they are touched */
+	RL_CLAIM_TOUCHED = 3,  /* the process that last sent or received on it */
+};
+
+/* A socket's account, kept in its own storage; a child starts as a copy of its listener's. */
+struct rl_socket {
+	__u32 owner; /* slot in `processes`, 0 for none */
+	__u32 owner_generation;
+	__u8 claim;    /* enum rl_claim */
+	__u8 protocol; /* enum rl_protocol */
+	__u8 scope[RL_DIRECTIONS]; /* enum rl_scope */
+	__u32 reserved;
+	__u64 pending_since_ns;
+	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
+	/* From here on written at every send or receive: kept off the line that each packet reads. */
+	__u64 payload[RL_DIRECTIONS];
+	__u32 copied_seq; /* TCP: what was received is counted up to here */
+	__u8 copied_valid;
+	__u8 reserved2[3];
+};
+
+struct rl_interface_key {
+	__u64 net_cookie;
+	__u32 ifindex;
+	__u32 reserved;
+};
+
+/* One direction of one interface, as the device hooks saw it. */
+struct rl_interface_direction {
+	__u64 device_bytes;     /* as the driver is handed them: link header included, super-packets as one */
+	__u64 device_packets;
+	__u64 segmented_bytes;  /* link header included, super-packets as the packets they become */
+	struct rl_wire ip;      /* IPv4 and IPv6: from the IP header on, super-packets as the packets they become */
+	struct rl_wire non_ip;  /* ARP and all else, less the link header */
+	struct rl_wire forwarded; /* of ip, transmitted only: came in by another interface */
+};
+
+/* One line of a per-CPU, set-associative table: the same interface may have another line on each CPU. */
+struct rl_interface {
+	struct rl_interface_key key;
+	struct rl_interface_direction direction[RL_DIRECTIONS];
+};
+
+struct rl_interface_name {
+	__u32 netns; /* inode number, as in /proc/PID/ns/net */
+	__u16 type;  /* ARPHRD_* (include/uapi/linux/if_arp.h) */
+	__u16 hard_header_length;
+	char name[RL_NAME_LENGTH];
+	char driver[RL_DRIVER_LENGTH]; /* empty for a device made by software */
+};
+
+/* The interface's own counters when its account began; what came before is not ours to explain. */
+struct rl_interface_baseline {
+	__u64 rx_bytes;
+	__u64 rx_packets;
+	__u64 tx_bytes;
+	__u64 tx_packets;
+};
+
+/* One line of the socket table (`sockets` iterator). */
+struct rl_socket_record {
+	__u64 cookie;
+	__u64 inode;
+	__u64 payload[RL_DIRECTIONS];
+	struct rl_wire pending[RL_DIRECTIONS];
+	__u32 owner;
+	__u32 owner_generation;
+	__u32 netns;
+	__u32 uid;
+	__u16 family;
+	__u16 protocol; /* IPPROTO_* */
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 state; /* include/net/tcp_states.h */
+	__u8 claim;
+	__u8 scope;
+	__u8 type;
+	__u32 reserved;
+	__u8 local_address[16]; /* network byte order; IPv4 in the first four */
+	__u8 remote_address[16];
+};
+
+/* Counters without a key of their own. */
+struct rl_totals {
+	__u64 object_id; /* which build of the programs these maps belong to; stays the first field */
+	struct rl_wire unattributed[RL_UNATTRIBUTED][RL_DIRECTIONS];
+	__u64 lost[RL_LOSSES];
+	__u64 slots_used; /* slots ever handed out by counting up; freed ones come back through `free_slots` */
+	__u64 since_ns; /* when the accounting began */
+};
+
+#endif

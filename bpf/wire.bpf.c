@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which packets crossed the IP layer, and whose are they? Headers and retransmissions in, link header
+ * out, super-packets (GSO, GRO) and fragments as the packets they become on the wire.
+ *
+ * Hooks:  cgroup_skb/ingress and cgroup_skb/egress on the root cgroup: every IPv4 and IPv6 packet that
+ *         has a socket, in every network namespace.
+ * Cost:   a socket storage look-up, an array look-up and two atomic additions a packet.
+ * Blind:  packets without a socket (forwarded, TIME_WAIT, closed ports): interfaces.bpf.c has them.
+ */
+
+/* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
+extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
+
+#define IPV4_HEADER 20
+#define IPV6_HEADER 40
+#define IPV6_FRAGMENT_HEADER 8
+#define UDP_HEADER 8
+
+struct packet {
+	__u64 bytes;
+	__u64 packets;
+};
+
+/* IP and transport header of a super-packet: what each further segment repeats. 0 if it can't be read. */
+static __always_inline __u32 segment_header(struct __sk_buff *skb)
+{
+	__u8 first, offset, next;
+	__u32 ip = IPV6_HEADER;
+
+	if (bpf_skb_load_bytes(skb, 0, &first, 1))
+		return 0;
+	if (first >> 4 == 4) {
+		ip = (first & 0xf) * 4;
+		if (bpf_skb_load_bytes(skb, 9, &next, 1))
+			return 0;
+	} else if (bpf_skb_load_bytes(skb, 6, &next, 1)) {
+		return 0;
+	}
+	if (next != IPPROTO_TCP)
+		return ip + UDP_HEADER;
+	if (bpf_skb_load_bytes(skb, ip + 12, &offset, 1))
+		return 0;
+	return ip + (offset >> 4) * 4;
+}
+
+static __always_inline void segment(struct packet *packet, __u32 header, __u32 gso_size, __u32 gso_segs)
+{
+	if (!header || packet->bytes <= header || !gso_size)
+		return;
+	/* A virtual machine's host hands over gso_size without gso_segs. */
+	__u64 segments = gso_segs ? gso_segs : (packet->bytes - header + gso_size - 1) / gso_size;
+	packet->bytes += (segments - 1) * header;
+	packet->packets = segments;
+}
+
+/* `limit` is the size of the largest fragment, IP header included. */
+static __always_inline void fragment(struct packet *packet, bool ip4, __u32 limit)
+{
+	__u32 header = ip4 ? IPV4_HEADER : IPV6_HEADER;
+	__u32 repeated = ip4 ? IPV4_HEADER : IPV6_HEADER + IPV6_FRAGMENT_HEADER;
+	if (packet->bytes <= limit || limit <= repeated + 8)
+		return;
+	__u32 room = (limit - repeated) & ~7U;
+	__u64 data = packet->bytes - header;
+	__u64 fragments = (data + room - 1) / room;
+	/* Each fragment carries a whole header of its own; in IPv6 the first one gains its fragment header too. */
+	packet->bytes = data + fragments * repeated;
+	packet->packets = fragments;
+}
+
+static __always_inline void measure(struct __sk_buff *skb, enum rl_direction direction, struct packet *packet)
+{
+	bool ip4 = skb->protocol == bpf_htons(ETH_P_IP);
+
+	packet->bytes = skb->len;
+	packet->packets = 1;
+	if (skb->gso_size) {
+		segment(packet, segment_header(skb), skb->gso_size, skb->gso_segs);
+		return;
+	}
+	if (!bpf_cast_to_kern_ctx)
+		return;
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	if (direction == RL_TX) {
+		__u32 mtu = kernel_skb->dev->mtu;
+		if (packet->bytes > mtu)
+			fragment(packet, ip4, mtu);
+		return;
+	}
+	if (packet->bytes <= 576)
+		return;
+	/* Reassembled: the IP layer left the largest fragment's size in its control block. */
+	__u32 offset = ip4 ? bpf_core_field_offset(struct inet_skb_parm, frag_max_size)
+			   : bpf_core_field_offset(struct inet6_skb_parm, frag_max_size);
+	__u16 largest = 0;
+	bpf_probe_read_kernel(&largest, sizeof(largest), (void *)kernel_skb->cb + offset);
+	if (largest)
+		fragment(packet, ip4, largest);
+}
+
+/*
+ * A packet of a connection that was inherited from its listener and not touched yet: it waits on the
+ * socket, for some seconds. MPTCP's subflows are only ever touched through their connection.
+ */
+static __noinline int wait_for_owner(struct rl_socket *s, enum rl_direction direction, __u64 bytes, __u64 packets)
+{
+	if (!s)
+		return 0;
+	__u64 now = bpf_ktime_get_boot_ns();
+	if (!s->pending_since_ns)
+		s->pending_since_ns = now;
+	count_unattributed(RL_UNCLAIMED, direction, bytes, packets); /* first: what settle_pending() takes off is there */
+	add_wire(&s->pending[direction], bytes, packets);
+	if (now - s->pending_since_ns > UNCLAIMED_PATIENCE_NS) {
+		struct rl_process *p = get_process(s->owner);
+		if (p && p->generation == s->owner_generation)
+			claim(s, s->owner, p, RL_CLAIM_TOUCHED);
+	}
+	return 0;
+}
+
+static __always_inline __u32 mptcp_owner(struct __sk_buff *skb)
+{
+	if (!bpf_cast_to_kern_ctx)
+		return KERNEL_SLOT;
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	struct sock *sk = kernel_skb->sk;
+	struct tcp_sock *tp = (void *)sk;
+	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !BPF_CORE_READ(tp, is_mptcp))
+		return KERNEL_SLOT;
+	struct mptcp_subflow_context *subflow = BPF_CORE_READ(tp, inet_conn.icsk_ulp_data);
+	__u64 connection = (__u64)BPF_CORE_READ(subflow, conn);
+	__u32 *slot = bpf_map_lookup_elem(&mptcp_owners, &connection);
+	return slot ? *slot : KERNEL_SLOT;
+}
+
+static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction direction)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct packet packet;
+	struct rl_process *p;
+
+	if (!sk)
+		return 1;
+	measure(skb, direction, &packet);
+	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!s || s->owner == KERNEL_SLOT) {
+		__u32 slot = mptcp_owner(skb);
+		p = get_process(slot);
+		if (slot != KERNEL_SLOT && p)
+			count_wire(p, direction, packet.bytes, packet.packets);
+		else
+			count_unattributed(s && s->claim != RL_CLAIM_NONE ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, packet.bytes,
+					   packet.packets);
+		return 1;
+	}
+	if (s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
+		__u32 slot = mptcp_owner(skb);
+		p = get_process(slot);
+		if (slot != KERNEL_SLOT && p)
+			claim(s, slot, p, RL_CLAIM_TOUCHED);
+		else {
+			wait_for_owner(s, direction, packet.bytes, packet.packets);
+			return 1;
+		}
+	}
+	p = get_process(s->owner);
+	if (!p || p->generation != s->owner_generation)
+		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
+	else
+		count_wire(p, direction, packet.bytes, packet.packets);
+	return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int skb_ingress(struct __sk_buff *skb)
+{
+	return count_packet(skb, RL_RX);
+}
+
+SEC("cgroup_skb/egress")
+int skb_egress(struct __sk_buff *skb)
+{
+	return count_packet(skb, RL_TX);
+}
