@@ -16,7 +16,7 @@ import {
 } from './counters.ts';
 import { Events } from './events.ts';
 import type { InterfaceAccount, InterfaceBooks } from './interface-books.ts';
-import { kernelRow, mergeDirections } from './kernel-row.ts';
+import { type Amount, type KernelRow, kernelRow, mergeDirections } from './kernel-row.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type {
@@ -97,7 +97,8 @@ export class Agent implements Readings, AsyncDisposable {
   #lastCheckpointMs = 0;
   #lastForgetMs = 0;
   #lostEvents = 0;
-  #books: { poll: number; books: Books } | undefined;
+  readonly #noSocket: Record<Direction, Amount> = { rx: { bytes: 0, packets: 0 }, tx: { bytes: 0, packets: 0 } };
+  #books: { atMs: number; books: Books } | undefined;
   #sockets: { atMs: number; sockets: Socket[] } | undefined;
 
   constructor(options: AgentOptions) {
@@ -143,7 +144,6 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   processes({ includeExited = false }: { includeExited?: boolean } = {}): Process[] {
-    this.#refresh();
     const processes = [this.#kernelProcess()];
     for (const record of this.#table.records()) {
       if (includeExited || record.exitedAtMs === null) processes.push(this.#toProcess(record));
@@ -199,7 +199,6 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   status(): Status {
-    this.#refresh();
     const { accounting, clock, version, kernel, intervalSeconds } = this.#options;
     const { accounts, unattributed, reconciliation, totals } = this.#balance();
     const records = [...this.#table.records()];
@@ -401,37 +400,39 @@ export class Agent implements Readings, AsyncDisposable {
     return readRlTotals(this.#options.accounting.totals, 0);
   }
 
-  /** The double entry, once a poll: processes and interfaces read right after one another. */
+  /** The double entry: processes and interfaces as of the same moment, at most FRESH_MS ago. */
   #balance(): Books {
-    if (this.#books?.poll === this.#pollCount) return this.#books.books;
-    const accounts = this.#options.books.read();
+    if (this.#books && this.#options.clock.nowMs() - this.#books.atMs <= FRESH_MS) return this.#books.books;
+    const accounts = this.#options.books.read(() => this.#poll());
     const totals = this.#readTotals();
-    const sum = this.#processesTotal;
-    const row = (direction: Direction): ReturnType<typeof kernelRow> => {
-      const isRx = direction === 'rx';
-      return kernelRow({
-        direction,
-        seen: this.#options.books.sum(accounts, direction),
-        seenSent: this.#options.books.sum(accounts, 'tx'),
-        processesBytes: sum[isRx ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number,
-        processesPackets: sum[isRx ? WIRE_RX_PACKETS : WIRE_TX_PACKETS] as number,
-        totals,
-      });
-    };
-    const rows = { rx: row('rx'), tx: row('tx') };
-    const reconcile = (direction: Direction): Reconciliation => {
+    const seenSent = this.#options.books.sum(accounts, 'tx');
+    const balance = (direction: Direction): { rows: KernelRow['rows']; reconciliation: Reconciliation } => {
+      const [bytesAt, packetsAt] =
+        direction === 'rx' ? [WIRE_RX_BYTES, WIRE_RX_PACKETS] : [WIRE_TX_BYTES, WIRE_TX_PACKETS];
+      const processesBytes = this.#processesTotal[bytesAt] as number;
+      const processesPackets = this.#processesTotal[packetsAt] as number;
       const seen = this.#options.books.sum(accounts, direction);
+      const noSocket = this.#noSocket[direction];
+      const { rows, seenBytes } = kernelRow({
+        direction,
+        seen,
+        seenSent,
+        processesBytes,
+        processesPackets,
+        totals,
+        noSocket,
+      });
+      this.#noSocket[direction] = rows.get('no_socket') ?? noSocket;
       const lines = accounts.flatMap((account) => account.lines).filter((line) => line.direction === direction);
-      const interfacesBytes =
-        seen.ipBytes + seen.nonIpBytes + lines.reduce((total, line) => total + line.errorBytes, 0);
-      const processesBytes = sum[direction === 'rx' ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number;
-      const kernelBytes = [...rows[direction].values()].reduce((total, { bytes }) => total + bytes, 0);
+      const interfacesBytes = lines.reduce((total, { errorBytes }) => total + errorBytes, seenBytes);
+      const kernelBytes = [...rows.values()].reduce((total, { bytes }) => total + bytes, 0);
       const errorBytes = interfacesBytes - processesBytes - kernelBytes;
-      return { direction, interfacesBytes, processesBytes, kernelBytes, errorBytes };
+      return { rows, reconciliation: { direction, interfacesBytes, processesBytes, kernelBytes, errorBytes } };
     };
-    const unattributed = mergeDirections(rows.rx, rows.tx);
-    const books = { accounts, unattributed, reconciliation: [reconcile('rx'), reconcile('tx')], totals };
-    this.#books = { poll: this.#pollCount, books };
+    const [rx, tx] = [balance('rx'), balance('tx')];
+    const unattributed = mergeDirections(rx.rows, tx.rows);
+    const books = { accounts, unattributed, reconciliation: [rx.reconciliation, tx.reconciliation], totals };
+    this.#books = { atMs: this.#options.clock.nowMs(), books };
     return books;
   }
 

@@ -30,6 +30,7 @@ export const HOOKS: readonly Hook[] = [
   { program: 'skb_egress', required: true, consequence: 'packets that are sent are not counted' },
   { program: 'skb_ingress', required: true, consequence: 'packets that are received are not counted' },
   { program: 'net_dev_start_xmit', consequence: 'the books of sent bytes cannot be balanced with the interfaces' },
+  { program: 'kfree_skb', consequence: 'packets dropped before they reached a device stay charged' },
   { program: 'netif_receive_skb', consequence: 'the books of received bytes cannot be balanced with the interfaces' },
 ];
 

@@ -34,14 +34,28 @@ export interface InterfaceMaps {
   baselines: BpfMap;
 }
 
+/** Packets pass while the books are read: what had been seen just before, and what just after. */
+export interface SeenSpan {
+  before: Seen;
+  after: Seen;
+}
+
 /** One interface's account with both its sides. */
 export interface InterfaceAccount {
   netns: number;
   netnsName: string | null;
   interface: string;
+  rx: SeenSpan;
+  tx: SeenSpan;
+  /** Empty where the interface is gone. */
+  lines: InterfaceReconciliation[];
+}
+
+interface Snapshot {
+  key: Buffer;
+  device: RlInterfaceName;
   rx: Seen;
   tx: Seen;
-  lines: InterfaceReconciliation[];
 }
 
 /**
@@ -50,6 +64,7 @@ export interface InterfaceAccount {
  */
 const COUNT_AS_HANDED: ReadonlySet<string> = new Set(['virtio_net', 'xen-netfront', 'vif', 'hv_netvsc']);
 
+const NO_BASELINE = { rxBytes: 0, rxPackets: 0, txBytes: 0, txPackets: 0 };
 const ARPHRD_LOOPBACK = 772;
 
 /** RL_INTERFACE_SETS and RL_INTERFACE_WAYS in relayledger.h. */
@@ -94,95 +109,102 @@ export class InterfaceBooks {
     }
   }
 
-  /** Every interface that is there and has carried a packet since accounting began. */
-  read(): InterfaceAccount[] {
+  /**
+   * Every interface that is there and has carried a packet since accounting began.
+   * @param between reads whatever is to be compared with the interfaces, at the same moment
+   */
+  read(between: () => void): InterfaceAccount[] {
+    const first = this.#snapshot();
+    between();
     const namespaces = new Map<number, NetworkNamespace | undefined>();
-    const accounts: InterfaceAccount[] = [];
-    for (const [key, value] of this.#maps.names.entries()) {
-      const { netCookie, ifindex } = readRlInterfaceKey(viewOf(key), 0);
-      const device = readRlInterfaceName(viewOf(value), 0);
-      const { netns, name } = device;
-      if (!namespaces.has(netns)) namespaces.set(netns, this.#namespaces.read(netns));
-      const namespace = namespaces.get(netns);
-      // The inode of a namespace that is gone is given out again; its cookie is not.
-      const own =
-        namespace?.cookie === netCookie ? namespace.interfaces.find((each) => each.ifindex === ifindex) : undefined;
-      const seen = this.#seen(key);
-      if (own) accounts.push({ netns, ...this.#reconcile(key, device, seen, own) });
-      else if (this.#closed.has(key.toString('hex'))) continue;
-      else accounts.push({ netns, netnsName: null, interface: name, ...seen, lines: [] });
+    for (const { device } of first.values()) {
+      if (!namespaces.has(device.netns)) namespaces.set(device.netns, this.#namespaces.read(device.netns));
     }
-    return accounts;
+    return [...this.#snapshot()].map(([id, last]) => {
+      const { key, device } = last;
+      const { netCookie, ifindex } = readRlInterfaceKey(viewOf(key), 0);
+      const namespace = namespaces.get(device.netns);
+      // The inode of a namespace that is gone is given out again; its cookie is not.
+      const same = namespace?.cookie === netCookie ? namespace.interfaces : [];
+      const own = same.find((each) => each.ifindex === ifindex);
+      const rx = { before: first.get(id)?.rx ?? nothingSeen(), after: last.rx };
+      const tx = { before: first.get(id)?.tx ?? nothingSeen(), after: last.tx };
+      const netnsName = this.#namespaces.nameOf(device.netns);
+      const place = { netns: device.netns, netnsName, interface: own?.name ?? device.name };
+      return { ...place, rx, tx, lines: own ? this.#reconcile(key, device, { rx, tx }, own, place) : [] };
+    });
   }
 
   /** The sum over all interfaces, gone ones included. */
-  sum(accounts: Iterable<InterfaceAccount>, direction: Direction): Seen {
-    const sum = nothingSeen();
-    for (const parts of [accounts, this.#closed.values()]) {
-      for (const part of parts) {
-        for (const key of Object.keys(sum) as (keyof Seen)[]) sum[key] += part[direction][key];
-      }
+  sum(accounts: Iterable<InterfaceAccount>, direction: Direction): SeenSpan {
+    const sum = { before: nothingSeen(), after: nothingSeen() };
+    const add = (to: Seen, from: Seen): void => {
+      for (const key of Object.keys(to) as (keyof Seen)[]) to[key] += from[key];
+    };
+    for (const account of accounts) {
+      add(sum.before, account[direction].before);
+      add(sum.after, account[direction].after);
+    }
+    for (const closed of this.#closed.values()) {
+      add(sum.before, closed[direction]);
+      add(sum.after, closed[direction]);
     }
     return sum;
   }
 
   /** Makes room in the kernel's table: what passed interfaces that are gone is written to disk first. */
   forgetGone(): void {
-    const keys = [...this.#maps.names.entries()].map(([key]) => key);
-    const present = new Set<string>();
-    for (const inode of this.#namespaces.inodes()) {
-      const namespace = this.#namespaces.read(inode);
-      for (const { ifindex } of namespace?.interfaces ?? []) {
-        present.add(encodeKey(namespace?.cookie ?? 0, ifindex).toString('hex'));
-      }
-    }
-    for (const key of keys.filter((key) => !present.has(key.toString('hex')))) {
-      const seen = this.#seen(key);
+    this.#namespaces.discover();
+    for (const [key, value] of this.#maps.names.entries()) {
+      const { netCookie, ifindex } = readRlInterfaceKey(viewOf(key), 0);
+      const { netns } = readRlInterfaceName(viewOf(value), 0);
+      const namespace = this.#namespaces.has(netns) ? this.#namespaces.read(netns) : 'gone';
+      if (namespace === undefined) continue; // it is there and cannot be read now
+      const same = namespace !== 'gone' && namespace.cookie === netCookie;
+      if (same && namespace.interfaces.some((each) => each.ifindex === ifindex)) continue;
       const id = key.toString('hex');
-      if (!this.#closed.has(id)) {
-        this.#store.closeInterface(id, JSON.stringify(seen));
-        this.#closed.set(id, seen);
-      }
+      const seen = this.#seen(key);
+      this.#store.closeInterface(id, JSON.stringify(seen));
+      this.#closed.set(id, seen);
       this.#clear(key);
       this.#maps.names.delete(key);
       this.#maps.baselines.delete(key);
     }
   }
 
+  #snapshot(): Map<string, Snapshot> {
+    const snapshots = new Map<string, Snapshot>();
+    for (const [key, value] of this.#maps.names.entries()) {
+      const id = key.toString('hex');
+      // Written to disk already, by an agent that died before it could clear the kernel's lines.
+      if (this.#closed.has(id)) continue;
+      snapshots.set(id, { key, device: readRlInterfaceName(viewOf(value), 0), ...this.#seen(key) });
+    }
+    return snapshots;
+  }
+
+  /** The interface's own counters were read between `before` and `after`: they are right if they lie between them. */
   #reconcile(
     key: Buffer,
     device: RlInterfaceName,
-    seen: { rx: Seen; tx: Seen },
+    seen: { rx: SeenSpan; tx: SeenSpan },
     own: InterfaceCounters,
-  ): Omit<InterfaceAccount, 'netns'> {
-    const { netns } = device;
-    const netnsName = this.#namespaces.nameOf(netns);
+    place: Pick<InterfaceReconciliation, 'netns' | 'netnsName' | 'interface'>,
+  ): InterfaceReconciliation[] {
     const bytes = this.#maps.baselines.lookup(key);
-    const base = bytes
-      ? readRlInterfaceBaseline(viewOf(bytes), 0)
-      : { rxBytes: 0, rxPackets: 0, txBytes: 0, txPackets: 0 };
-    const line = (
-      direction: Direction,
-      side: Seen,
-      interfaceBytes: number,
-      interfacePackets: number,
-    ): InterfaceReconciliation => {
-      const [seenBytes, seenPackets] = asCountedBy(device, side);
-      const ends = { netns, netnsName, interface: own.name, direction };
-      return {
-        ...ends,
-        interfaceBytes,
-        interfacePackets,
-        seenBytes,
-        seenPackets,
-        errorBytes: interfaceBytes - seenBytes,
-      };
+    const base = bytes ? readRlInterfaceBaseline(viewOf(bytes), 0) : NO_BASELINE;
+    const line = (direction: Direction, ownBytes: number, ownPackets: number): InterfaceReconciliation => {
+      const [leastBytes, leastPackets] = asCountedBy(device, seen[direction].before);
+      const [mostBytes, mostPackets] = asCountedBy(device, seen[direction].after);
+      const seenBytes = clamp(ownBytes, leastBytes, mostBytes);
+      const counters = { interfaceBytes: ownBytes, interfacePackets: ownPackets };
+      const ours = { seenBytes, seenPackets: clamp(ownPackets, leastPackets, mostPackets) };
+      return { ...place, direction, ...counters, ...ours, errorBytes: ownBytes - seenBytes };
     };
-    const lines = [
-      line('rx', seen.rx, own.rxBytes - base.rxBytes, own.rxPackets - base.rxPackets),
-      line('tx', seen.tx, own.txBytes - base.txBytes, own.txPackets - base.txPackets),
+    return [
+      line('rx', own.rxBytes - base.rxBytes, own.rxPackets - base.rxPackets),
+      line('tx', own.txBytes - base.txBytes, own.txPackets - base.txPackets),
     ];
-    return { netnsName, interface: own.name, ...seen, lines };
   }
 
   #settle(inode: number, key: Buffer, first: InterfaceCounters): Buffer {
@@ -285,6 +307,11 @@ function addSeen(sum: Seen, part: RlInterfaceDirection): void {
   sum.nonIpPackets += part.nonIp.packets;
   sum.forwardedBytes += part.forwarded.bytes;
   sum.forwardedPackets += part.forwarded.packets;
+}
+
+/** The value between `least` and `most` that is nearest to `value`. */
+export function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
 }
 
 function encodeKey(cookie: number, ifindex: number): Buffer {

@@ -1,20 +1,28 @@
 import { type RlTotals, RlUnattributed } from '../bpf/layouts.ts';
-import type { Seen } from './interface-books.ts';
+import { clamp, type Seen, type SeenSpan } from './interface-books.ts';
 import type { Direction, UnattributedTraffic } from './readings.ts';
 
 /** What the kernel's row is made from, for one direction. */
 export interface KernelRowInput {
   direction: Direction;
-  /** All interfaces together; null where the device hooks are missing. */
-  seen: Seen | null;
+  /** All interfaces together, read around the processes. */
+  seen: SeenSpan;
   /** Of all interfaces what was sent, for the forwarded packets that came in. */
-  seenSent: Seen | null;
+  seenSent: SeenSpan;
   processesBytes: number;
   processesPackets: number;
   totals: Pick<RlTotals, 'unattributed'>;
+  /** What met no socket as far as an earlier reading could tell; on a busy host this one may tell less. */
+  noSocket: Amount;
 }
 
-interface Amount {
+export interface KernelRow {
+  rows: Map<string, Amount>;
+  /** What the device hooks had seen at the moment at which the processes were read, as far as that can be told. */
+  seenBytes: number;
+}
+
+export interface Amount {
   bytes: number;
   packets: number;
 }
@@ -29,27 +37,38 @@ const AT_SOCKETS: readonly (readonly [reason: string, index: number])[] = [
 
 /**
  * Where the packets without an owner come from: those counted at the kernel's own sockets, those that are no IP, those
- * that were forwarded, and the rest, which met no socket at all (received) or another device first (sent).
+ * that were forwarded, and the rest, which met no socket: closed ports, TIME_WAIT, ping, a second device on their way.
  */
-export function kernelRow(input: KernelRowInput): Map<string, Amount> {
+export function kernelRow(input: KernelRowInput): KernelRow {
   const { direction, seen, seenSent, totals } = input;
   const index = direction === 'rx' ? 0 : 1;
   const rows = new Map<string, Amount>();
   for (const [reason, at] of AT_SOCKETS) {
-    const amount = totals.unattributed[at]?.[index] ?? { bytes: 0, packets: 0 };
-    rows.set(reason, { ...amount });
+    rows.set(reason, { ...(totals.unattributed[at]?.[index] ?? { bytes: 0, packets: 0 }) });
   }
-  if (!seen || !seenSent) return rows;
-  rows.set('non_ip', { bytes: seen.nonIpBytes, packets: seen.nonIpPackets });
-  rows.set('forwarded', { bytes: seenSent.forwardedBytes, packets: seenSent.forwardedPackets });
-  let bytes = seen.ipBytes + seen.nonIpBytes - input.processesBytes;
-  let packets = seen.ipPackets + seen.nonIpPackets - input.processesPackets;
+  rows.set('non_ip', { bytes: seen.before.nonIpBytes, packets: seen.before.nonIpPackets });
+  rows.set('forwarded', { bytes: seenSent.before.forwardedBytes, packets: seenSent.before.forwardedPackets });
+  let bytes = input.processesBytes + input.noSocket.bytes;
+  let packets = input.processesPackets + input.noSocket.packets;
   for (const amount of rows.values()) {
-    bytes -= amount.bytes;
-    packets -= amount.packets;
+    bytes += amount.bytes;
+    packets += amount.packets;
   }
-  rows.set(direction === 'rx' ? 'no_socket' : 'other', { bytes: Math.max(0, bytes), packets: Math.max(0, packets) });
-  return rows;
+  const seenBytes = clamp(bytes, allBytes(seen.before), allBytes(seen.after));
+  const seenPackets = clamp(packets, allPackets(seen.before), allPackets(seen.after));
+  rows.set('no_socket', {
+    bytes: input.noSocket.bytes + Math.max(0, seenBytes - bytes),
+    packets: input.noSocket.packets + Math.max(0, seenPackets - packets),
+  });
+  return { rows, seenBytes };
+}
+
+function allBytes({ ipBytes, nonIpBytes }: Seen): number {
+  return ipBytes + nonIpBytes;
+}
+
+function allPackets({ ipPackets, nonIpPackets }: Seen): number {
+  return ipPackets + nonIpPackets;
 }
 
 /** Both directions side by side, reasons that never occurred left out. */

@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { interfaceIndex, networkNamespaceCookie, withNetworkNamespace } from '../bpf/namespace.ts';
+import { parseMountinfo } from './mounts.ts';
 
 export interface InterfaceCounters {
   name: string;
@@ -15,19 +17,17 @@ export interface NetworkNamespace {
   inode: number;
   /** Unique until the next boot. */
   cookie: number;
-  /** As `ip netns` calls it; null where it has no such name. */
+  /** As `ip netns` calls it, or whoever else mounted it; null where nobody did. */
   name: string | null;
   interfaces: InterfaceCounters[];
 }
-
-const NAMED = '/run/netns';
 
 /** Finds the host's network namespaces, and reads their interfaces' counters. */
 export class NetworkNamespaces {
   /** Inode to a path through which it can be entered. */
   #paths = new Map<number, { path: string; name: string | null }>();
 
-  /** Looks for namespaces with a process or a name. Some 10 us a process: call it at start and when one is missing. */
+  /** Looks for namespaces with a process or a mount. Some 10 us a process: call it when one is missing. */
   discover(): void {
     const paths = new Map<number, { path: string; name: string | null }>();
     const add = (path: string, name: string | null): void => {
@@ -35,13 +35,19 @@ export class NetworkNamespaces {
       if (inode !== undefined && !paths.has(inode)) paths.set(inode, { path, name });
     };
     add('/proc/thread-self/ns/net', null);
-    for (const name of listNamed()) add(`${NAMED}/${name}`, name);
+    for (const { type, root, target } of parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'))) {
+      if (type === 'nsfs' && root.startsWith('net:')) add(target, basename(target));
+    }
     for (const pid of readdirSync('/proc')) if (/^\d+$/.test(pid)) add(`/proc/${pid}/ns/net`, null);
     this.#paths = paths;
   }
 
   inodes(): Iterable<number> {
     return this.#paths.keys();
+  }
+
+  has(inode: number): boolean {
+    return this.#paths.has(inode);
   }
 
   nameOf(inode: number): string | null {
@@ -97,14 +103,6 @@ export function parseNetDev(text: string): Omit<InterfaceCounters, 'ifindex'>[] 
         txPackets: fields[9] ?? 0,
       };
     });
-}
-
-function listNamed(): string[] {
-  try {
-    return readdirSync(NAMED);
-  } catch {
-    return []; // nobody has used `ip netns` here
-  }
 }
 
 function inodeOf(path: string): number | undefined {

@@ -11,7 +11,7 @@ import {
 import type { BpfMap } from '../bpf/map.ts';
 import type { Mapping } from '../bpf/mapping.ts';
 import type { RingBuffer } from '../bpf/ring-buffer.ts';
-import { COUNTERS, type Counters, makeCounters, PAYLOAD } from './counters.ts';
+import { COUNTERS, type Counters, makeCounters, PAYLOAD, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from './details.ts';
 import { appOf, placementOf } from './identity.ts';
 
@@ -76,6 +76,11 @@ const COUNTER_WORDS: readonly number[] = [
   RL_PROCESS_OFFSET.wireTx / 8 + 1,
   ...Array.from({ length: COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload / 8 + i),
 ];
+/** Packets dropped before they reached a device were charged and are taken off again. */
+const UNSENT_WORDS: ReadonlyMap<number, number> = new Map([
+  [WIRE_TX_BYTES, RL_PROCESS_OFFSET.unsent / 8],
+  [WIRE_TX_PACKETS, RL_PROCESS_OFFSET.unsent / 8 + 1],
+]);
 const NAME_LENGTH = 16;
 
 /**
@@ -264,8 +269,11 @@ export class ProcessTable {
     const delta = this.#delta;
     let moved = false;
     for (let i = 0; i < COUNTERS; i++) {
-      const value = Number(words[base + (COUNTER_WORDS[i] as number)]);
-      const rise = value - (counters[i] as number);
+      let value = Number(words[base + (COUNTER_WORDS[i] as number)]);
+      const unsent = UNSENT_WORDS.get(i);
+      if (unsent !== undefined) value -= Number(words[base + unsent]);
+      // A drop may take off what the last poll has reported: the counter then waits until it has caught up.
+      const rise = Math.max(0, value - (counters[i] as number));
       delta[i] = rise;
       if (rise === 0) continue;
       moved = true;

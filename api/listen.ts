@@ -1,5 +1,5 @@
-import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import { lookup } from 'node:dns/promises';
+import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import { createServer, STATUS_CODES } from 'node:http';
 import type { ListenOptions, Socket } from 'node:net';

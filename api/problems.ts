@@ -48,7 +48,8 @@ export const problems: Readonly<Record<ProblemCode, ProblemKind>> = {
   'host-not-allowed': {
     status: 421,
     title: 'This host name is not served here',
-    remedy: 'Use localhost, 127.0.0.1 or [::1], or configure the name: a web page may be misusing it to reach this host.',
+    remedy:
+      'Use localhost, 127.0.0.1 or [::1], or configure the name: a web page may be misusing it to reach this host.',
   },
   'internal-error': {
     status: 500,

@@ -5,7 +5,7 @@
  * the interface's own counters it proves that nothing passed unseen; less what the sockets claim
  * (wire.bpf.c) it leaves the kernel's own share.
  *
- * Hooks:  tp_btf/net_dev_start_xmit, tp_btf/netif_receive_skb.
+ * Hooks:  tp_btf/net_dev_start_xmit, tp_btf/netif_receive_skb; tp_btf/kfree_skb for what never got there.
  * Cost:   one per-CPU array look-up and some plain additions a packet.
  * Blind:  AF_XDP zero-copy and XDP redirection pass no skb.
  */
@@ -198,5 +198,37 @@ int BPF_PROG(netif_receive_skb, struct sk_buff *skb)
 	__u16 link = skb->mac_header;
 	__u32 link_header = link == 0xffff ? 0 : data_offset(skb) - link;
 	count_device(skb, &interface->direction[RL_RX], link_header, skb->len + link_header, skb->data);
+	return 0;
+}
+
+/*
+ * Dropped between the IP layer, where skb_egress has charged it, and the device: no neighbour answered, or
+ * the queue was full. TCP sends such a packet again and is charged again. The reasons for this stretch of the
+ * way lie together in the enum since kernel 5.17: from NEIGH_CREATEFAIL to before CPU_BACKLOG.
+ */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reason reason)
+{
+	if (reason < bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NEIGH_CREATEFAIL) ||
+	    reason >= bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG))
+		return 0;
+	struct sock *sk = skb->sk;
+	__be16 protocol = skb->protocol;
+	if (!sk || (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6)))
+		return 0;
+	__u16 family = sk->__sk_common.skc_family;
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+
+	struct packet packet = {.bytes = skb->len - (__u32)(skb->network_header - data_offset(skb)), .packets = 1};
+	struct skb_shared_info *shared = shared_info(skb);
+	if (shared && shared->gso_size)
+		segment(&packet, device_segment_header(skb->head + skb->network_header), shared->gso_size, shared->gso_segs);
+	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct rl_process *p = s ? get_process(s->owner) : NULL;
+	if (p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation)
+		add_wire(&p->unsent, packet.bytes, packet.packets);
+	else
+		count_unattributed(RL_KERNEL_SOCKET, RL_TX, -packet.bytes, -packet.packets);
 	return 0;
 }

@@ -268,6 +268,8 @@ struct sock {
 	kuid_t sk_uid;
 };
 enum sock_flags { SOCK_DEAD, SOCK_DONE };
+/* Kernel 5.17; the numbers differ between releases and are relocated. */
+enum skb_drop_reason { SKB_DROP_REASON_NEIGH_CREATEFAIL = 1, SKB_DROP_REASON_CPU_BACKLOG = 2 };
 
 struct tcp_ulp_ops {
 	char name[16];

@@ -182,6 +182,7 @@ export interface RlProcess {
   readonly firstSeenNs: bigint;
   readonly wireRx: RlWire;
   readonly wireTx: RlWire;
+  readonly unsent: RlWire;
   readonly payload: readonly (readonly (readonly number[])[])[];
 }
 export const RL_PROCESS_SIZE = 384;
@@ -196,6 +197,7 @@ export const RL_PROCESS_OFFSET = {
   firstSeenNs: 48,
   wireRx: 64,
   wireTx: 128,
+  unsent: 144,
   payload: 192,
 } as const;
 export function readRlProcess(view: DataView, offset: number): RlProcess {
@@ -210,6 +212,7 @@ export function readRlProcess(view: DataView, offset: number): RlProcess {
     firstSeenNs: view.getBigUint64(offset + 48, true),
     wireRx: readRlWire(view, offset + 64),
     wireTx: readRlWire(view, offset + 128),
+    unsent: readRlWire(view, offset + 144),
     payload: readArray(2, (i) => readArray(3, (j) => readArray(3, (k) => readU64(view, offset + 192 + i * 72 + j * 24 + k * 8)))),
   };
 }
@@ -586,7 +589,8 @@ export const layouts: readonly Layout[] = [
       wire_rx: [64, 'struct rl_wire'],
       reserved_rx: [80, 'u64[6]'],
       wire_tx: [128, 'struct rl_wire'],
-      reserved_tx: [144, 'u64[6]'],
+      unsent: [144, 'struct rl_wire'],
+      reserved_tx: [160, 'u64[4]'],
       payload: [192, 'u64[2][3][3]'],
       reserved_payload: [336, 'u64[6]'],
     },

@@ -8,12 +8,12 @@ import { openPin, pin } from './pin.ts';
  * A program attached to a hook. Disposing lets go of it: the kernel detaches the program unless the link is pinned.
  */
 export class BpfLink implements Disposable {
-  readonly fd: number;
+  readonly #fd: number;
   readonly #release: () => void;
   #released = false;
 
   constructor(fd: number, release: () => void = () => closeSync(fd)) {
-    this.fd = fd;
+    this.#fd = fd;
     this.#release = release;
   }
 
@@ -25,6 +25,12 @@ export class BpfLink implements Disposable {
   /** @throws BPF_PIN where there is none. */
   static openPinned(path: string): BpfLink {
     return new BpfLink(openPin('link', path));
+  }
+
+  /** @throws BPF_NOT_FOUND once it was let go of: the number may be another file's by then. */
+  get fd(): number {
+    if (this.#released) throw new BpfError('BPF_NOT_FOUND', 'a link was let go of');
+    return this.#fd;
   }
 
   /** Keeps the program attached after this process, until `unpin(path)`. @throws BPF_PIN */

@@ -99,11 +99,9 @@ export class BpfObject implements Disposable {
       try {
         return { object: object.load(), unsupported };
       } catch (error) {
-        object[Symbol.dispose]();
-        if (!(error instanceof BpfError) || error.program === undefined || !optional.includes(error.program))
-          throw error;
-        if (unsupported.has(error.program)) throw error;
-        unsupported.set(error.program, { reason: explainRefusal(error), error });
+        const program = error instanceof BpfError ? error.program : undefined;
+        if (program === undefined || !optional.includes(program) || unsupported.has(program)) throw error;
+        unsupported.set(program, { reason: explainRefusal(error as BpfError), error: error as BpfError });
       }
     }
   }
@@ -122,10 +120,14 @@ export class BpfObject implements Disposable {
     }
   }
 
-  /** Makes the maps and has the kernel verify the programs. @throws BPF_OBJECT_LOAD with `program` and `log` */
+  /**
+   * Makes the maps and has the kernel verify the programs. Where that fails the object is closed: libbpf can't try again.
+   * @throws BPF_OBJECT_LOAD with `program` and `log`
+   */
   load(): this {
     const { result: errno, log } = withLog(() => libbpf().bpf_object__load(this.#handle));
     if (errno < 0) {
+      this[Symbol.dispose]();
       const program = refusedProgram(log);
       const what = `cannot load ${program === undefined ? this.path : `program ${program} of ${this.path}`}`;
       // The verifier says EACCES for what it does not allow anybody: no advice to become root then.
@@ -215,8 +217,8 @@ export class BpfObject implements Disposable {
     const pointer = libbpf().bpf_object__btf(this.#handle);
     const size = new Uint32Array(1);
     const address = pointer === null ? null : libbpf().btf__raw_data(pointer, size);
-    if (address === null)
-      throw new BpfError('BPF_BTF_INVALID', `${this.path} has no BTF`, { hint: 'compile it with -g' });
+    const hint = 'compile it with clang -g';
+    if (address === null) throw new BpfError('BPF_BTF_INVALID', `${this.path} has no BTF`, { hint });
     return Btf.parse(new Uint8Array(viewMemory(address, size[0] as number)), this.path);
   }
 

@@ -101,9 +101,13 @@ static __always_inline void read_command(struct task_struct *task, struct rl_pro
 		d->command_length = length;
 }
 
-/* Reads what is known of `task` into `process_details`; `own` says that task is the current one. */
-static __noinline int store_details(struct task_struct *task, __u32 slot, bool own)
+/*
+ * Reads what is known of a task into `process_details`; `own` says that it is the current one. Not static: the
+ * verifier then looks at it once, and not at every call. The task comes as a number, as it is only read by address.
+ */
+__noinline int store_details(__u64 address, __u32 slot, bool own)
 {
+	struct task_struct *task = (void *)address;
 	__u32 zero = 0;
 	struct rl_process_details *d = bpf_map_lookup_elem(&details_scratch, &zero);
 	if (!d)
@@ -163,8 +167,9 @@ static __always_inline __u32 take_slot(void)
 	return n < RL_MAX_PROCESSES ? n : KERNEL_SLOT;
 }
 
-static __noinline __u32 make_slot(struct task_struct *task, bool own)
+__noinline __u32 make_slot(__u64 address, bool own)
 {
+	struct task_struct *task = (void *)address;
 	struct rl_process_key key = key_of(task);
 	__u32 slot = take_slot();
 	struct rl_process *p = get_process(slot);
@@ -192,7 +197,7 @@ static __noinline __u32 make_slot(struct task_struct *task, bool own)
 		count_lost(RL_LOST_PROCESS);
 		return KERNEL_SLOT;
 	}
-	store_details(task, slot, own);
+	store_details(address, slot, own);
 	announce(slot, generation, RL_PROCESS_SEEN);
 	return slot;
 }
@@ -201,7 +206,7 @@ static __noinline __u32 current_slot_slow(struct task_struct *task)
 {
 	struct rl_process_key key = key_of(task);
 	__u32 *found = bpf_map_lookup_elem(&process_slots, &key);
-	return found ? *found : make_slot(task, true);
+	return found ? *found : make_slot(bpf_get_current_task(), true);
 }
 
 /* The slot of the running process; makes one at its first touch. Kernel threads share slot 0. */
@@ -249,7 +254,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct l
 	p->execs++;
 	BPF_CORE_READ_INTO(&p->name, task, comm);
 	refresh_user(p);
-	store_details(task, slot, true);
+	store_details(bpf_get_current_task(), slot, true);
 	announce(slot, p->generation, RL_PROCESS_EXEC);
 	return 0;
 }

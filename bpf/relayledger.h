@@ -70,7 +70,8 @@ struct rl_process {
 	struct rl_wire wire_rx;
 	__u64 reserved_rx[6];
 	struct rl_wire wire_tx;
-	__u64 reserved_tx[6];
+	struct rl_wire unsent; /* of wire_tx: dropped on this host before a device had them */
+	__u64 reserved_tx[4];
 	__u64 payload[RL_DIRECTIONS][RL_PROTOCOLS][RL_SCOPES];
 	__u64 reserved_payload[6];
 };

@@ -33,7 +33,7 @@ int adopt_sockets(struct bpf_iter__task_file *ctx)
 	__u32 slot;
 	struct rl_process *p = find_process(task, &slot);
 	if (!p) {
-		slot = make_slot(task, false);
+		slot = make_slot((__u64)BPF_CORE_READ(task, group_leader), false);
 		p = get_process(slot);
 		if (!p || slot == KERNEL_SLOT)
 			return 0;

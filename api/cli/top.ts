@@ -198,4 +198,3 @@ export function addTop(program: Command, terminal: Terminal): void {
     .option('--json', "a line of JSON for each reading: the API's processes with their rates");
   addConnectionOptions(command).action(() => runTop(terminal, command));
 }
-

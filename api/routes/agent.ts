@@ -47,7 +47,10 @@ export function agentRoutes(app: Api, readings: Readings): void {
         querystring: noQuery,
         response: {
           ...problemResponses(),
-          200: Type.Object({ apps: Type.Array(appSchema, { description: 'All of them' }) }, { title: 'AppList', description: 'All apps' }),
+          200: Type.Object(
+            { apps: Type.Array(appSchema, { description: 'All of them' }) },
+            { title: 'AppList', description: 'All apps' },
+          ),
         },
       },
     },

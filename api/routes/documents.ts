@@ -57,7 +57,8 @@ export function documentRoutes(app: Api): void {
       },
     },
     ({ params: { code } }) => {
-      if (!Object.hasOwn(problems, code)) throw new ProblemError('route-not-found', 'There is no problem of this kind.');
+      if (!Object.hasOwn(problems, code))
+        throw new ProblemError('route-not-found', 'There is no problem of this kind.');
       return { code, ...problems[code as ProblemCode] };
     },
   );

@@ -45,9 +45,7 @@ interface Owner {
 }
 
 function isWanted(row: Owner, query: { name?: string; app?: string }): boolean {
-  return (
-    (query.name === undefined || row.name === query.name) && (query.app === undefined || row.app === query.app)
-  );
+  return (query.name === undefined || row.name === query.name) && (query.app === undefined || row.app === query.app);
 }
 
 export function flowRoutes(app: Api, readings: Readings): void {

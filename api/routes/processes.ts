@@ -90,8 +90,8 @@ export function processRoutes(app: Api, readings: Readings): void {
         summary: 'Processes that touched the network, with their bytes',
         description:
           'The reserved process 0 (kernel) holds the packets without an owner. ' +
-          'Without a limit all are listed; with one, follow nextCursor until it is null. No process is listed twice; one ' +
-          'that overtakes others between two pages can be missed, unless the order is by name.',
+          'Without a limit all are listed; with one, follow nextCursor until it is null. A ' +
+          'process whose place changes between two pages can be missed, unless the order is by name.',
         querystring: listQuery,
         response: {
           ...problemResponses('invalid-cursor'),

@@ -45,7 +45,9 @@ export const processSchema: Schema<Process> = describes<Process>()(
       pid: Type.Integer({ minimum: 0, description: 'Process id as this host sees it; 0 is the reserved kernel row' }),
       startedAt: instant('When the process started; with the pid this identifies it, as pids are reused'),
       exitedAt: nullable(instant('When it ended; null while it lives')),
-      name: Type.String({ description: "The kernel's name of the process (comm, at most 15 characters), as last seen" }),
+      name: Type.String({
+        description: "The kernel's name of the process (comm, at most 15 characters), as last seen",
+      }),
       executable: nullable(Type.String({ description: 'Path of the executable; null where it is not known' })),
       command: Type.String({ description: 'Command line, arguments joined by spaces' }),
       user: nullable(Type.String({ description: 'User name; null where the uid has none' })),
@@ -61,7 +63,9 @@ export const processSchema: Schema<Process> = describes<Process>()(
       traffic: trafficSchema,
       payloadShares: Type.Array(payloadShareSchema, { description: 'Adds up to traffic.payload' }),
       unattributed: Type.Optional(
-        Type.Array(unattributedTrafficSchema, { description: 'Only on process 0: packets without an owner, by reason' }),
+        Type.Array(unattributedTrafficSchema, {
+          description: 'Only on process 0: packets without an owner, by reason',
+        }),
       ),
       relay: relaySchema,
     },

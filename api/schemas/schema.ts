@@ -10,8 +10,7 @@ type Plain<T> = T extends readonly (infer Item)[]
     ? { [Key in keyof T]: Plain<T[Key]> }
     : T;
 
-type Same<A, B> =
-  (<T>() => T extends Plain<A> ? 1 : 2) extends <T>() => T extends Plain<B> ? 1 : 2 ? true : false;
+type Same<A, B> = (<T>() => T extends Plain<A> ? 1 : 2) extends <T>() => T extends Plain<B> ? 1 : 2 ? true : false;
 
 type Exactly<S extends TSchema, T> = Same<Static<S>, T> extends true ? unknown : { schemaDisagreesWithType: T };
 

@@ -19,7 +19,10 @@ const programStatusSchema = describes<ProgramStatus>()(
       hook: Type.String({ description: 'Where it is attached', examples: ['cgroup_skb/egress'] }),
       attached: Type.Boolean({ description: 'Whether it runs' }),
       runCount: nullable(
-        Type.Integer({ minimum: 0, description: 'Runs since it was loaded; null unless kernel.bpf_stats_enabled is 1' }),
+        Type.Integer({
+          minimum: 0,
+          description: 'Runs since it was loaded; null unless kernel.bpf_stats_enabled is 1',
+        }),
       ),
       nanosecondsPerRun: nullable(
         Type.Number({ minimum: 0, description: 'Mean, in nanoseconds; null unless kernel.bpf_stats_enabled is 1' }),

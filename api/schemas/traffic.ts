@@ -38,7 +38,10 @@ export const wireTrafficSchema: Schema<WireTraffic> = describes<WireTraffic>()(
 );
 
 export const payloadTrafficSchema: Schema<PayloadTraffic> = describes<PayloadTraffic>()(
-  Type.Object(payloadMembers, { title: 'PayloadTraffic', description: 'What processes read and wrote through sockets' }),
+  Type.Object(payloadMembers, {
+    title: 'PayloadTraffic',
+    description: 'What processes read and wrote through sockets',
+  }),
 );
 
 export const payloadShareSchema: Schema<PayloadShare> = describes<PayloadShare>()(
@@ -50,7 +53,10 @@ export const payloadShareSchema: Schema<PayloadShare> = describes<PayloadShare>(
 
 export const unattributedTrafficSchema: Schema<UnattributedTraffic> = describes<UnattributedTraffic>()(
   Type.Object(
-    { ...wireMembers, reason: Type.String({ description: 'Why these packets have no owner', examples: ['no-socket'] }) },
+    {
+      ...wireMembers,
+      reason: Type.String({ description: 'Why these packets have no owner', examples: ['no-socket'] }),
+    },
     { title: 'UnattributedTraffic', description: 'Packets that belong to no process, by reason' },
   ),
 );

@@ -71,6 +71,6 @@ t.test('what is not whole BTF is refused', async (t) => {
   }
 });
 
-t.test('an object without BTF and a kernel without BTF say what to do', async (t) => {
+t.test('a kernel without BTF says what to do', async (t) => {
   t.throws(() => Btf.ofKernel('/nonexistent'), { code: 'BPF_BTF_INVALID', message: /CONFIG_DEBUG_INFO_BTF/ });
 });

@@ -1,10 +1,13 @@
-import { rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
+import { Btf } from '../../bpf/btf.ts';
 import { BpfError } from '../../bpf/errors.ts';
 import { BpfMap } from '../../bpf/map.ts';
 import { BpfObject } from '../../bpf/object.ts';
 import { openPin, unpin } from '../../bpf/pin.ts';
-import { compile } from './compile.ts';
+import { compile, folder } from './compile.ts';
 
 const path = compile('connects');
 const LOADABLE = { skip: ['missing_hook'] } as const;
@@ -88,6 +91,18 @@ t.test('globals get their values before the programs are verified', async (t) =>
   t.equal(value('lost').readUInt32LE(), 1);
 });
 
+t.test('an object that was compiled without types has no globals to set', async (t) => {
+  const untyped = join(folder, 'untyped.o');
+  execFileSync('llvm-objcopy-19', [
+    '--remove-section=.BTF',
+    '--remove-section=.BTF.ext',
+    compile('layout-bad', '-DFIELD=int x'),
+    untyped,
+  ]);
+  t.throws(() => BpfObject.open(untyped, { globals: { bad: 1 } }), { code: 'BPF_BTF_INVALID', message: /has no BTF/ });
+  t.throws(() => Btf.ofObject(untyped), { code: 'BPF_BTF_INVALID', message: /compile it with clang -g/ });
+});
+
 t.test('a value that does not fit its global is refused', async (t) => {
   for (const [globals, message] of [
     [{ watched_port: 65536 }, /65536 does not fit in the 2 bytes of global watched_port/],
@@ -103,6 +118,13 @@ t.test("what the verifier refuses comes with the program and the verifier's log"
   t.match(error, { code: 'BPF_OBJECT_LOAD', program: 'refused', errno: 'EACCES' });
   t.match(error.log, /R0 invalid mem access 'map_value_or_null'/);
   t.match(error.message, /cannot load program refused of .*connects.*R0 invalid mem access/s);
+});
+
+t.test('an object that could not be loaded is closed: nothing is left open', async (t) => {
+  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  const before = openFiles();
+  for (let round = 0; round < 3; round++) errorOf(() => BpfObject.open(path, { only: ['refused'] }).load());
+  t.equal(openFiles(), before);
 });
 
 t.test('one program can be probed, with the reason in words where the kernel refuses it', async (t) => {

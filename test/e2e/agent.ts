@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,23 @@ import { atEnd } from './at-end.ts';
 import type { Exit } from './hosts.ts';
 
 const program = join(import.meta.dirname, '../../relayledger');
+
+const bpfFileSystem = '/sys/fs/bpf';
+/** The pins of all test agents begin with this and the id of the process that started them. */
+const prefix = 'relayledger-test-';
+
+function removePins(bpffs: string, stateDir: string): void {
+  execFileSync(program, ['doctor', '--remove', '--bpffs', bpffs, '--state-dir', stateDir], { stdio: 'ignore' });
+}
+
+/** Test runs that were killed outright could not clean up after themselves. */
+function removeLeftOvers(): void {
+  const names = existsSync(bpfFileSystem) ? readdirSync(bpfFileSystem) : [];
+  for (const name of names.filter((one) => one.startsWith(prefix))) {
+    const owner = Number.parseInt(name.slice(prefix.length), 10);
+    if (!existsSync(`/proc/${owner}`)) removePins(join(bpfFileSystem, name), join(tmpdir(), name));
+  }
+}
 
 export interface AgentOptions {
   /** More arguments for `relayledger agent`. */
@@ -32,7 +49,7 @@ export class Agent implements AsyncDisposable {
   private constructor(options: AgentOptions) {
     this.#options = options;
     this.folder = mkdtempSync(join(tmpdir(), 'relayledger-e2e-agent-'));
-    this.bpffs = `/sys/fs/bpf/relayledger-test-${process.pid}-${Agent.#count++}`;
+    this.bpffs = join(bpfFileSystem, `${prefix}${process.pid}-${Agent.#count++}`);
     this.stateDir = join(this.folder, 'state');
     this.socket = join(this.folder, 'api.sock');
     mkdirSync(this.stateDir);
@@ -41,6 +58,7 @@ export class Agent implements AsyncDisposable {
 
   /** Starts an agent and waits until it is ready. */
   static async start(options: AgentOptions = {}): Promise<Agent> {
+    removeLeftOvers();
     const agent = new Agent(options);
     try {
       await agent.start();
@@ -80,9 +98,9 @@ export class Agent implements AsyncDisposable {
     const listen = ['--listen', `127.0.0.1:${this.#port}`, '--socket', this.socket];
     const interval = ['--interval', String(this.#options.interval ?? 0.2)];
     const more = [...(this.#options.arguments ?? []), ...moreArguments];
-    const child = spawn(program, ['agent', ...listen, ...this.places(), ...interval, ...more], {
-      stdio: ['ignore', log, log],
-    });
+    // It goes with this process, whatever ends that.
+    const command = ['--pdeathsig', 'KILL', program, 'agent', ...listen, ...this.places(), ...interval, ...more];
+    const child = spawn('setpriv', command, { stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;
     child.once('exit', () => {
@@ -161,7 +179,7 @@ export class Agent implements AsyncDisposable {
   /** Runs `relayledger doctor --remove` for this agent's pins and state, and removes its files. */
   remove(): void {
     Agent.#all.delete(this);
-    if (existsSync(this.bpffs)) execFileSync(program, ['doctor', '--remove', ...this.places()], { stdio: 'ignore' });
+    if (existsSync(this.bpffs)) removePins(this.bpffs, this.stateDir);
     rmSync(this.folder, { recursive: true, force: true });
   }
 

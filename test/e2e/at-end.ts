@@ -14,7 +14,8 @@ function runAll(): void {
 }
 
 process.on('exit', runAll);
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+// SIGALRM is how tap ends a test file that takes too long.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGALRM'] as const) {
   process.once(signal, () => {
     runAll();
     process.kill(process.pid, signal);

@@ -16,6 +16,8 @@ export interface Case {
   oneHost?: boolean;
   /** The first client waits in the middle until it is told to go on. */
   pauses?: boolean;
+  /** How long it may take; 60. */
+  seconds?: number;
 }
 
 interface StreamOptions {
@@ -28,7 +30,9 @@ interface StreamOptions {
   call?: string;
   more?: string[];
   oneHost?: boolean;
+  /** The client moves 5,000 bytes each way, waits, and goes on; only what comes then counts, unless `countsAll`. */
   pauses?: boolean;
+  countsAll?: boolean;
 }
 
 /** 200,000 bytes from the client, half closed, then 123,457 bytes back; both sides in the same ways. */
@@ -36,6 +40,7 @@ export function stream(title: string, options: StreamOptions = {}): Case {
   const { send = 'send', receive = 'recv', chunk = 10_007, bytes = 200_000, more = [], ...rest } = options;
   const { listen = '{server4}', call = listen, oneHost = false, pauses = false } = rest;
   const ways = ['--send', send, '--receive', receive, '--chunk', String(chunk), ...more];
+  if (options.countsAll) ways.push('--count-all');
   const answer = String(Math.round(bytes * 0.617285));
   return {
     title,

@@ -126,7 +126,7 @@ export class Hosts implements AsyncDisposable {
           names[side],
         );
         const state = options.offloads ? 'on' : 'off';
-        const features = ['tso', state, 'gso', state, 'gro', 'off'];
+        const features = ['tso', state, 'gso', state, 'tx-udp-segmentation', state, 'gro', 'off'];
         await execute('ip', ['netns', 'exec', names[side], 'ethtool', '-K', 'eth0', ...features]);
       }
       const hosts = new Hosts(

@@ -9,7 +9,7 @@ function sum(outcome: Outcome, direction: 'sentBytes' | 'receivedBytes'): number
 }
 
 // Without an agent: what the other tests hold it against has to be right by itself.
-t.test('the test programs agree among themselves about what they moved', async (t) => {
+t.test('the test programs agree among themselves about what they moved', { timeout: 120_000 }, async (t) => {
   const hosts = await Hosts.make({ offloads: true });
   t.teardown(() => hosts.remove());
   const ground = new Ground(hosts, await buildPrograms());

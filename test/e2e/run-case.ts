@@ -119,15 +119,16 @@ class Run implements PausedCase {
     return running;
   }
 
-  /** Waits for all programs; the reason if one can't run here, an error if one fails or takes longer than 60 s. */
+  /** Waits for all programs; the reason if one can't run here, an error if one fails or takes too long. */
   async #ended(): Promise<string | undefined> {
     const timer = new AbortController();
-    const timeout = sleep(60_000, 'timeout' as const, { signal: timer.signal }).catch(() => 'timeout' as const);
+    const seconds = this.#case.seconds ?? 60;
+    const timeout = sleep(1000 * seconds, 'timeout' as const, { signal: timer.signal }).catch(() => 'timeout' as const);
     const exits = await Promise.race([this.#waitForAll(), timeout]);
     timer.abort();
     if (exits === 'timeout') {
       for (const { child } of this.#running) child.kill('SIGKILL');
-      this.#fail(new Error('took longer than 60 s'));
+      this.#fail(new Error(`took longer than ${seconds} s`));
     }
     if (exits.some(({ code }) => code === skipCode)) return this.#errors();
     if (exits.some(({ code }) => code !== 0)) this.#fail(new Error('failed'));

@@ -6,13 +6,16 @@
  *   --connections N   (serve) this many exchanges, one after another
  *   --mptcp           over an MPTCP socket
  *   --ktls            the kernel encrypts and decrypts (TLS 1.2, AES-GCM-128, a key both know)
+ *   --lossy           this side's socket throws away one packet in 16: the other side sends it again
  *   --pause GO        (call) 5,000 bytes each way first, then it waits for file GO and only then begins to count
  *   --warm            (serve) the other side of --pause
+ *   --count-all       count from the start in spite of these two
  */
 #define _GNU_SOURCE
 #include "stream.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/tls.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -44,12 +47,25 @@ static void start_ktls(int fd) {
     fail("TLS_TX, TLS_RX");
 }
 
+/* Behind the IP layer: the packets have crossed the wire. */
+static void lose_packets(int fd) {
+  struct sock_filter code[] = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, SKF_AD_OFF + SKF_AD_RANDOM},
+                               {BPF_JMP | BPF_JGE | BPF_K, 1, 0, 0x10000000},
+                               {BPF_RET | BPF_K, 0, 0, 0},
+                               {BPF_RET | BPF_K, 0, 0, 0xffffffff}};
+  struct sock_fprog filter = {.len = sizeof code / sizeof code[0], .filter = code};
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0)
+    fail("SO_ATTACH_FILTER");
+}
+
 static void exchange(int fd, char **arguments, int first) {
   const struct sender *sender = sender_named(option_text(arguments, "--send", "send"));
   const struct receiver *receiver = receiver_named(option_text(arguments, "--receive", "recv"));
   size_t chunk = option_number(arguments, "--chunk", 10007), bytes = option_number(arguments, "--bytes", 200000);
   if (option_flag(arguments, "--ktls"))
     start_ktls(fd);
+  if (option_flag(arguments, "--lossy"))
+    lose_packets(fd);
   for (int turn = 0; turn < 2; turn++) {
     if ((turn == 0) == first) {
       if (bytes)
@@ -61,6 +77,11 @@ static void exchange(int fd, char **arguments, int first) {
   }
 }
 
+static void reset_unless_all(char **arguments) {
+  if (!option_flag(arguments, "--count-all"))
+    truth_reset();
+}
+
 static void serve(char **arguments, const char *address, int port, int protocol) {
   int listener = stream_listen(address, port, protocol);
   ready();
@@ -69,7 +90,7 @@ static void serve(char **arguments, const char *address, int port, int protocol)
     if (option_flag(arguments, "--warm")) {
       receive_exactly(fd, warm_up);
       send_all(fd, warm_up);
-      truth_reset();
+      reset_unless_all(arguments);
     }
     exchange(fd, arguments, 0);
     close(fd);
@@ -85,7 +106,7 @@ static void call(char **arguments, const char *address, int port, int protocol) 
     receive_exactly(fd, warm_up);
     ready();
     wait_for_file(go);
-    truth_reset();
+    reset_unless_all(arguments);
   }
   exchange(fd, arguments, 1);
   close(fd);

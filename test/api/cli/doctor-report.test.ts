@@ -1,0 +1,46 @@
+import t from 'tap';
+import { doctorLines, isHealthy } from '../../../api/cli/doctor-report.ts';
+import { makeStatus, makeWire } from '../readings.ts';
+
+t.test('a healthy host is told so, with its books', async (t) => {
+  const status = makeStatus();
+  t.ok(isHealthy(status));
+  const text = doctorLines(status).join('\n');
+  t.match(text, /Agent 0\.1\.0 on kernel 6\.1\.0-28-amd64/);
+  t.match(text, /taken over from an earlier agent/);
+  t.match(text, /Hooks in use: 2 of 2\./);
+  t.match(text, /attached +cgroup_skb\/egress \(count_egress, 1,000 runs of 59 ns\)/);
+  t.match(text, /attached +cgroup_skb\/ingress \(count_ingress\)/);
+  t.match(text, /fentry: splice is counted from packets \(EPERM\)/);
+  t.match(text, /Lost: nothing\./);
+  t.match(text, /received: interfaces 98\.6 kB, processes 98\.0 kB, kernel 600 B; adds up to the byte/);
+  t.match(text, /sent: .*; 100 bytes unaccounted \(0\.2 %\)/);
+  t.match(text, /eth0 \(netns 4026531840\) received: .* adds up to the byte/);
+  t.match(text, /no-socket: received 1\.57 kB, sent 2\.57 kB/);
+  t.match(text, /nothing was lost\.$/);
+});
+
+t.test('what is wrong is named', async (t) => {
+  const status = makeStatus({
+    adopted: false,
+    missing: [],
+    lost: [
+      { reason: 'flow-table-full', count: 1234 },
+      { reason: 'other', count: 0 },
+    ],
+    unattributed: [{ reason: 'quiet', ...makeWire({ receivedBytes: 0, sentBytes: 0 }) }],
+    maps: [{ name: 'flows', type: 'lru_hash', entries: null, capacity: 10, bytes: 5 }],
+    reconciliation: [{ direction: 'rx', interfacesBytes: 100, processesBytes: 90, kernelBytes: 20, errorBytes: -10 }],
+  });
+  status.programs[0] = { name: 'p', hook: 'tp_btf/x\x1b', attached: false, runCount: null, nanosecondsPerRun: null };
+  t.notOk(isHealthy(status));
+  const text = doctorLines(status).join('\n');
+  t.match(text, /Hooks in use: 1 of 2\./);
+  t.match(text, /NOT ATTACHED {2}tp_btf\/x\\x1b \(p\)/);
+  t.match(text, /Missing on this host: nothing\./);
+  t.match(text, /LOST.*\n {2}1,234 flow-table-full\n\n/);
+  t.match(text, /flows \(lru_hash\): holds up to 10/);
+  t.match(text, /10 bytes too many \(10 %\)/);
+  t.notMatch(text, /Packets without an owner|taken over/);
+  t.match(text, /Something is wrong/);
+});

@@ -1,0 +1,157 @@
+import { closeSync, existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { enableStats, listPrograms, programInfo } from '../../bpf/info.ts';
+import { openPin } from '../../bpf/pin.ts';
+import { Agent } from '../e2e/agent.ts';
+import { type Host, type Running, start, waitForPort } from '../e2e/hosts.ts';
+import type { Bench } from './bench.ts';
+import { BusySockets } from './busy-sockets.ts';
+import { median, pairwise, spreadOf } from './statistics.ts';
+import { formatNumber, formatPercent, type Section } from './table.ts';
+import { cpuShare } from './usage.ts';
+
+/** Bytes by process and second: what nethogs shows, said in bpftrace. */
+const ONE_LINER = `
+  tracepoint:sock:sock_send_length /args->ret > 0/ { @sent[pid, comm] = sum(args->ret); }
+  tracepoint:sock:sock_recv_length /args->ret > 0/ { @received[pid, comm] = sum(args->ret); }
+  interval:s:1 { print(@sent); print(@received); clear(@sent); clear(@received); }`;
+const UDP_PORT = '5203';
+/** 64-byte datagrams, 40,000 a second. */
+const UDP_RATE = '20.48M';
+
+/** Shares of a core. */
+interface Cost {
+  process: number;
+  programs: number;
+}
+
+/** Something that accounts for traffic by process: runs for a while, says what that cost. */
+type Tool = (load: BusySockets, bench: Bench) => Promise<Cost>;
+
+const TOOLS: Readonly<Record<string, Tool>> = {
+  relayledger: async (_load, bench) => {
+    await using agent = await Agent.start({ interval: 1 });
+    return await measure(agent.pid, () => pinnedRunTime(join(agent.bpffs, 'programs')), bench);
+  },
+  nethogs: (load, bench) => {
+    const command = ['nethogs', '-t', '-d', '1', 'eth0'];
+    return withCommand(load.hosts.client, 'nethogs', command, bench, ({ pid }) => measure(pid, () => 0, bench));
+  },
+  bpftrace: (load, bench) => {
+    const before = new Set(listPrograms().map(({ id }) => id));
+    // Classic tracepoints are what bpftrace attaches here; ours are none.
+    const runTime = (): number =>
+      listPrograms()
+        .filter(({ id, type }) => type === 'tracepoint' && !before.has(id))
+        .reduce((total, { runTimeNs }) => total + runTimeNs, 0);
+    return withCommand(load.hosts.client, 'bpftrace', ['bpftrace', '-e', ONE_LINER], bench, async ({ pid }) => {
+      await sleep(1000);
+      const cost = await measure(pid, runTime, bench);
+      if (cost.programs === 0) throw new Error('bpftrace attached nothing that ran');
+      return cost;
+    });
+  },
+};
+
+export async function measureOtherTools(bench: Bench): Promise<Section> {
+  const rounds = bench.quick ? 1 : 2;
+  const names = Object.keys(TOOLS).filter((name) => name === 'relayledger' || isInstalled(name));
+  const costs = new Map<string, Cost[]>(names.map((name) => [name, []]));
+  await using load = await BusySockets.start({ sockets: 1000, processes: 20 }, bench);
+  await startDatagrams(load, bench);
+  await load.set('busy');
+  using _stats = enableStats();
+  for (let round = 0; round < rounds; round++) {
+    for (const name of names) {
+      bench.progress(`tools: ${name}, round ${round + 1} of ${rounds}`);
+      costs.get(name)?.push(await (TOOLS[name] as Tool)(load, bench));
+    }
+  }
+  const ours = (costs.get('relayledger') ?? []).map(total);
+  return {
+    title: 'Beside other tools that account by process',
+    notes: [
+      'Share of one core, under the same load: 1,000 TCP sockets of 20 processes that each send 100 bytes a second, and',
+      '40,000 UDP datagrams of 64 bytes a second. nethogs watches one interface, the others the host. What copying',
+      'packets for nethogs costs the kernel is not in its figure.',
+    ],
+    columns: ['', 'process', 'its programs', 'both', 'min to max', 'over relayledger'],
+    rows: Object.keys(TOOLS).map((name) => renderRow(name, costs.get(name), ours)),
+    verdicts: [],
+  };
+}
+
+function renderRow(name: string, costs: readonly Cost[] | undefined, ours: readonly number[]): string[] {
+  if (costs === undefined) return [name, 'not installed'];
+  const totals = costs.map(total);
+  const { min, max } = spreadOf(totals);
+  return [
+    name,
+    formatPercent(median(costs.map((cost) => cost.process))),
+    formatPercent(median(costs.map((cost) => cost.programs))),
+    formatPercent(median(totals)),
+    `${formatPercent(min)} to ${formatPercent(max)}`,
+    formatNumber(median(pairwise(totals, ours, (theirs, own) => theirs / own))),
+  ];
+}
+
+function total({ process, programs }: Cost): number {
+  return process + programs;
+}
+
+async function measure(pid: number, runTimeNs: () => number, { quick }: Bench): Promise<Cost> {
+  await sleep(1000);
+  const before = runTimeNs();
+  const begin = performance.now();
+  const share = await cpuShare(pid, () => sleep(quick ? 3000 : 5000));
+  const programs = (runTimeNs() - before) / 1e6 / (performance.now() - begin);
+  return { process: share, programs };
+}
+
+async function startDatagrams({ hosts }: BusySockets, { folder }: Bench): Promise<void> {
+  const run = (host: Host, name: string, more: string[]): Running => {
+    const path = join(folder, `datagrams-${name}`);
+    return start(host, ['iperf3', '--interval', '0', '--port', UDP_PORT, ...more], { output: path, errors: path });
+  };
+  run(hosts.server, 'server', ['--server']);
+  await waitForPort(hosts.server, 'tcp', Number(UDP_PORT));
+  const rate = ['--udp', '--length', '64', '-b', UDP_RATE, '--time', '86400'];
+  run(hosts.client, 'client', ['--client', hosts.server.address4, ...rate]);
+}
+
+/** Runs a tool in a host for the time that `work` takes. */
+async function withCommand<T>(
+  host: Host,
+  name: string,
+  command: string[],
+  { folder }: Bench,
+  work: (running: Running) => Promise<T>,
+): Promise<T> {
+  const running = start(host, command, {
+    output: join(folder, `${name}.output`),
+    errors: join(folder, `${name}.errors`),
+  });
+  try {
+    await sleep(1000);
+    if (running.child.exitCode !== null) throw new Error(`${name} ended with ${running.child.exitCode}`);
+    return await work(running);
+  } finally {
+    running.child.kill('SIGINT');
+    await running.done;
+  }
+}
+
+function pinnedRunTime(folder: string): number {
+  let ns = 0;
+  for (const name of readdirSync(folder)) {
+    const fd = openPin('program', join(folder, name));
+    ns += programInfo(fd).runTimeNs;
+    closeSync(fd);
+  }
+  return ns;
+}
+
+function isInstalled(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
+}

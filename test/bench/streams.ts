@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { withNetworkNamespace } from '../../bpf/namespace.ts';
+import { type Host, type Hosts, type Running, start, waitForPort } from '../e2e/hosts.ts';
+import type { Bench } from './bench.ts';
+
+export type Kind = 'tcp' | 'udp';
+export const KINDS: readonly Kind[] = ['udp', 'tcp'];
+
+export interface Rate {
+  bytesPerSecond: number;
+  packetsPerSecond: number;
+}
+
+const PORTS: Readonly<Record<Kind, number>> = { tcp: 5201, udp: 5202 };
+const ARGUMENTS: Readonly<Record<Kind, readonly string[]>> = { tcp: [], udp: ['--udp', '--length', '64', '-b', '0'] };
+/** Longer than any run. */
+const FOREVER = '86400';
+const SETTLE_MS = 150;
+
+/**
+ * iperf3 from client to server, one connection a kind for the whole measurement, halted by SIGSTOP in between: what
+ * differs between two connections (window, port, CPU) would drown what is measured.
+ */
+export class Streams {
+  readonly #hosts: Hosts;
+  readonly #clients: ReadonlyMap<Kind, Running>;
+
+  private constructor(hosts: Hosts, clients: ReadonlyMap<Kind, Running>) {
+    this.#hosts = hosts;
+    this.#clients = clients;
+  }
+
+  /** They end with the hosts. */
+  static async start(hosts: Hosts, bench: Bench): Promise<Streams> {
+    const clients = new Map<Kind, Running>();
+    for (const kind of KINDS) {
+      iperf3(hosts.server, bench, `server-${kind}`, ['--server', '--port', String(PORTS[kind])]);
+      await waitForPort(hosts.server, 'tcp', PORTS[kind]);
+      // Sender and receiver each on a CPU of their own, where the scheduler can't move them between rounds.
+      const affinity = cpus().length > 1 ? ['--affinity', '0,1'] : [];
+      const to = ['--client', hosts.server.address4, '--port', String(PORTS[kind]), '--time', FOREVER];
+      const client = iperf3(hosts.client, bench, `client-${kind}`, [...to, ...ARGUMENTS[kind], ...affinity]);
+      clients.set(kind, client);
+      await sleep(1000);
+      client.child.kill('SIGSTOP');
+    }
+    return new Streams(hosts, clients);
+  }
+
+  /**
+   * Lets one kind run for `ms`, after a moment to get going.
+   * @param atEdge called right before and right after
+   * @throws Error where nothing is sent
+   */
+  async run(kind: Kind, ms: number, atEdge: () => void = () => {}): Promise<Rate> {
+    const { child } = this.#clients.get(kind) as Running;
+    child.kill('SIGCONT');
+    await sleep(SETTLE_MS);
+    atEdge();
+    const before = this.#sent();
+    const begin = performance.now();
+    await sleep(ms);
+    const after = this.#sent();
+    const seconds = (performance.now() - begin) / 1000;
+    atEdge();
+    child.kill('SIGSTOP');
+    await sleep(20);
+    if (child.exitCode !== null || after.packets === before.packets) {
+      throw new Error(`iperf3 sends no ${kind}: it has ended or is stuck`);
+    }
+    return {
+      bytesPerSecond: (after.bytes - before.bytes) / seconds,
+      packetsPerSecond: (after.packets - before.packets) / seconds,
+    };
+  }
+
+  /** By the client's interface: in microseconds, without a process of its own. */
+  #sent(): { bytes: number; packets: number } {
+    const path = `/run/netns/${this.#hosts.client.name}`;
+    const text = withNetworkNamespace(path, () => readFileSync('/proc/thread-self/net/dev', 'utf8'));
+    const fields = /^\s*eth0:\s*(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/);
+    if (fields === undefined) throw new Error('the client has no eth0');
+    return { bytes: Number(fields[8]), packets: Number(fields[9]) };
+  }
+}
+
+function iperf3(host: Host, { folder }: Bench, name: string, commandArguments: string[]): Running {
+  const path = join(folder, `iperf3-${name}`);
+  return start(host, ['iperf3', '--interval', '0', ...commandArguments], {
+    output: `${path}.output`,
+    errors: `${path}.errors`,
+  });
+}

@@ -1,0 +1,232 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import type { Process, WireTraffic } from '../../agent/readings.ts';
+import { Agent } from './agent.ts';
+import { buildPrograms } from './build.ts';
+import { type Case, cases, datagram, stream } from './cases.ts';
+import { type Host, Hosts, type InterfaceCounters, interfaceCounters, start, waitForFile } from './hosts.ts';
+import { Ground } from './run-case.ts';
+
+/** A veth counts frames with their Ethernet header. (lo does not: it takes the header off before it counts.) */
+const linkHeaderBytes = 14;
+
+const directions = ['received', 'sent'] as const;
+type Sum = WireTraffic;
+const none: Sum = { receivedBytes: 0, sentBytes: 0, receivedPackets: 0, sentPackets: 0 };
+
+function combine(a: Sum, b: Sum, sign: 1 | -1 = 1): Sum {
+  return {
+    receivedBytes: a.receivedBytes + sign * b.receivedBytes,
+    sentBytes: a.sentBytes + sign * b.sentBytes,
+    receivedPackets: a.receivedPackets + sign * b.receivedPackets,
+    sentPackets: a.sentPackets + sign * b.sentPackets,
+  };
+}
+
+function wireOf(rows: readonly Process[]): Sum {
+  return rows.reduce((total, row) => combine(total, row.traffic.wire), none);
+}
+
+/** What an interface counted, less the link headers: bytes as they are at the IP layer. */
+function withoutLinkHeaders(counters: InterfaceCounters): Sum {
+  return {
+    ...counters,
+    receivedBytes: counters.receivedBytes - linkHeaderBytes * counters.receivedPackets,
+    sentBytes: counters.sentBytes - linkHeaderBytes * counters.sentPackets,
+  };
+}
+
+async function countersOf(host: Host): Promise<Sum> {
+  const [link, loopback] = await Promise.all([interfaceCounters(host, 'eth0'), interfaceCounters(host, 'lo')]);
+  return combine(withoutLinkHeaders(link), loopback);
+}
+
+/** Waits until nothing has crossed the interfaces for 400 ms. */
+async function quiet(hosts: Hosts): Promise<{ client: Sum; server: Sum }> {
+  let last = '';
+  for (let still = 0; ; await sleep(80)) {
+    const now = { client: await countersOf(hosts.client), server: await countersOf(hosts.server) };
+    still = JSON.stringify(now) === last ? still + 1 : 0;
+    last = JSON.stringify(now);
+    if (still >= 5) return now;
+  }
+}
+
+function named(title: string): Case {
+  const found = cases.find((it) => it.title === title);
+  if (found === undefined) throw new Error(`no case "${title}"`);
+  return found;
+}
+
+/** Every packet belongs to a process: its socket's owner, the listener's included. */
+const ownedByProcesses: Case[] = [
+  stream('TCP'),
+  stream('TCP over IPv6', { listen: '{server6}' }),
+  stream('TCP, 3 MB', { bytes: 3_000_000, chunk: 100_000 }),
+  stream('TCP, spliced', { send: 'splice', receive: 'splice' }),
+  stream('TCP, calls of one byte', { bytes: 500, chunk: 1 }),
+  stream('TCP whose packets get lost', { more: ['--lossy'], bytes: 300_000 }),
+  stream('TCP over loopback', { listen: '127.0.0.1', oneHost: true }),
+  stream('TCP over IPv6 loopback', { listen: '::1', oneHost: true }),
+  stream('MPTCP', { more: ['--mptcp'] }),
+  datagram('UDP'),
+  datagram('UDP over IPv6', { listen: '{server6}' }),
+  datagram('UDP sent by GSO', { send: 'gso' }),
+  datagram('UDP sent by GSO over IPv6', { send: 'gso', listen: '{server6}' }),
+  datagram('UDP over loopback', { listen: '127.0.0.1', oneHost: true }),
+  datagram('UDP in fragments', { size: 8000 }),
+  datagram('UDP in fragments over IPv6', { size: 8000, listen: '{server6}' }),
+  datagram('UDP of 65,507 bytes', { size: 65_507, count: 10 }),
+  named('raw IP'),
+  named('raw IPv6'),
+  named('raw IP with a header of its own making'),
+  named('parent and child share a connection: each is charged its own'),
+  named('opened before a daemon forks twice and its parents end'),
+  named('connections accepted in workers, the listener made by their master'),
+  named('connections passed to another process over a Unix socket'),
+];
+
+/** Some packets have no process: answers of the kernel itself, frames past the IP layer. */
+const ownedByTheKernelToo: Case[] = [
+  named('a refused connection counts nothing'),
+  named('UDP sends that fail with ECONNREFUSED count nothing'),
+  named('TCP sends that fail with ECONNRESET and EPIPE count nothing'),
+  named('what was sent before an abort counts'),
+  named('ICMP by a ping socket'),
+  named('ICMPv6 by a ping socket'),
+  named('ICMP by a raw socket counts the IP header it reads'),
+  named('AF_PACKET frames'),
+  named('AF_PACKET frames with IP in them, received by a UDP socket'),
+  named('TCP fast open: the data in the SYN counts'),
+];
+
+interface Measurement {
+  /** What the interfaces counted during a case: client, server. */
+  interfaces: [Sum, Sum];
+  /** What the agent has for their processes. */
+  processes: [Sum, Sum];
+  /** What came to the kernel row, which is the whole machine's. */
+  kernel: Sum;
+}
+
+/** The number of a namespace may be used again once it is gone: only processes that started since are of these hosts. */
+function rowsOf(host: Host, since: number, rows: readonly Process[]): Process[] {
+  return rows.filter((row) => row.pid !== 0 && row.netns === host.netns && Date.parse(row.startedAt) >= since);
+}
+
+/** Runs one case on hosts of its own. */
+async function measure(agent: Agent, it: Case, programs: string): Promise<Measurement> {
+  await using hosts = await Hosts.make();
+  const { client, server } = hosts;
+  const before = await quiet(hosts);
+  const since = Date.now() - 20;
+  const kernelRow = (rows: readonly Process[]): Sum => rows.find(({ pid }) => pid === 0)?.traffic.wire ?? none;
+  const kernelBefore = kernelRow(await agent.processes());
+  const outcome = await new Ground(hosts, programs).run(it);
+  if (outcome.skipped !== undefined) throw new Error(outcome.skipped);
+  const after = await quiet(hosts);
+  await agent.settled((row) => rowsOf(client, since, [row]).length + rowsOf(server, since, [row]).length > 0);
+  const rows = await agent.processes();
+  return {
+    interfaces: [combine(after.client, before.client, -1), combine(after.server, before.server, -1)],
+    processes: [wireOf(rowsOf(client, since, rows)), wireOf(rowsOf(server, since, rows))],
+    kernel: combine(kernelRow(rows), kernelBefore, -1),
+  };
+}
+
+const limits = { timeout: 280_000 };
+
+t.test(
+  'wire bytes and packets of all processes are equal to the interface counters less link headers',
+  limits,
+  async (t) => {
+    const programs = await buildPrograms();
+    await using agent = await Agent.start();
+    for (let first = 0, together = 6; first < ownedByProcesses.length; first += together) {
+      const some = ownedByProcesses.slice(first, first + together);
+      const measured = await Promise.all(some.map(async (it) => ({ it, ...(await measure(agent, it, programs)) })));
+      for (const { it, interfaces, processes } of measured) {
+        t.same(processes[0], interfaces[0], `${it.title}: client`);
+        t.same(processes[1], interfaces[1], `${it.title}: server`);
+      }
+    }
+  },
+);
+
+t.test('with the kernel row they add up too where the kernel itself answers', limits, async (t) => {
+  const programs = await buildPrograms();
+  await using agent = await Agent.start();
+  for (const it of ownedByTheKernelToo) {
+    // The kernel row is the whole machine's: packets of others in the meantime are in it. Three tries.
+    for (let tries = 1; ; tries++) {
+      const { interfaces, processes, kernel } = await measure(agent, it, programs);
+      const crossed = interfaces.reduce((total, sum) => combine(total, sum), none);
+      const accounted = [...processes, kernel].reduce((total, sum) => combine(total, sum), none);
+      if (tries < 3 && JSON.stringify(accounted) !== JSON.stringify(crossed)) continue;
+      t.same(accounted, crossed, it.title);
+      break;
+    }
+  }
+});
+
+const superPackets: Case[] = [
+  stream('TCP', { bytes: 3_000_000, chunk: 200_000 }),
+  stream('TCP over IPv6', { bytes: 3_000_000, chunk: 200_000, listen: '{server6}' }),
+  stream('TCP, spliced', { bytes: 3_000_000, chunk: 57_344, send: 'splice', receive: 'splice' }),
+  datagram('UDP sent by GSO', { send: 'gso', size: 1400 }),
+  datagram('UDP sent by GSO over IPv6', { send: 'gso', size: 1400, listen: '{server6}' }),
+  datagram('UDP sent by GSO and received by GRO', { send: 'gso', receive: 'gro', size: 1400 }),
+];
+
+t.test('super-packets count as the packets they become', limits, async (t) => {
+  const programs = await buildPrograms();
+  await using agent = await Agent.start();
+  for (const it of superPackets) {
+    await using hosts = await Hosts.make({ offloads: true });
+    const ground = new Ground(hosts, programs);
+    await quiet(hosts);
+    const since = Date.now() - 20;
+    const captures = [hosts.client, hosts.server].map((host, index) => {
+      const path = (what: string): string => join(ground.folder, `capture-${index}.${what}`);
+      const [output, errors, ready] = [path('out'), path('errors'), path('ready')];
+      const running = start(host, [join(programs, 'capture')], { output, errors, environment: { E2E_READY: ready } });
+      return { running, output, errors, ready };
+    });
+    for (const { ready, running } of captures) await waitForFile(ready, running);
+    await ground.run(it);
+    await quiet(hosts);
+    const netns = [hosts.client.netns, hosts.server.netns];
+    const rows = await agent.settled((row) => row.netns !== null && netns.includes(row.netns));
+    for (const [index, { running, output, errors }] of captures.entries()) {
+      running.child.kill('SIGTERM');
+      const { code } = await running.done;
+      if (code !== 0) throw new Error(`capture: ${readFileSync(errors, 'utf8')}`);
+      const { otherFrames, ...captured } = JSON.parse(readFileSync(output, 'utf8')) as Sum & { otherFrames: number };
+      const processes = wireOf(rowsOf(index === 0 ? hosts.client : hosts.server, since, rows));
+      t.match(processes, captured, `${it.title}: ${index === 0 ? 'client' : 'server'}`);
+      t.equal(otherFrames, 0, `${it.title}: nothing but IP crossed`);
+    }
+  }
+});
+
+t.test('the agent’s own books of a busy interface are balanced', async (t) => {
+  await using hosts = await Hosts.make();
+  await using agent = await Agent.start();
+  const ground = new Ground(hosts, await buildPrograms());
+  for (const it of [stream('TCP'), datagram('UDP in fragments', { size: 8000 }), named('ICMP by a ping socket')])
+    await ground.run(it);
+  await quiet(hosts);
+  await agent.settled((row) => row.netns === hosts.client.netns);
+  const { interfaces } = await agent.status();
+  for (const host of [hosts.client, hosts.server]) {
+    const books = interfaces.filter((book) => book.netns === host.netns && book.interface === 'eth0');
+    t.equal(books.length, directions.length, 'both directions of the interface are in the books');
+    for (const { direction, interfaceBytes, seenBytes, errorBytes } of books) {
+      t.ok(interfaceBytes > 0, `${direction}: there was traffic`);
+      t.equal(seenBytes, interfaceBytes, `${direction}: every byte of the interface counter was seen`);
+      t.equal(errorBytes, 0, `${direction}: no error is published`);
+    }
+  }
+});
