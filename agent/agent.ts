@@ -53,7 +53,6 @@ export interface AgentOptions {
 /** What belongs to an app beside its counters. */
 interface AppTotal {
   counters: Counters;
-  processes: number;
   dirty: boolean;
 }
 
@@ -123,8 +122,8 @@ export class Agent implements Readings, AsyncDisposable {
       started: (record) => this.#publish('process-started', record),
       ended: (record) => this.#publish('process-ended', record),
     });
-    for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, processes: 0, dirty: false });
-    for (const row of stored.values()) this.#remember(row);
+    for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, dirty: false });
+    for (const row of store.freedProcesses()) this.#remember(row);
   }
 
   /** Reads the whole table, then polls at the interval until disposed. */
@@ -176,9 +175,11 @@ export class Agent implements Readings, AsyncDisposable {
 
   apps(): App[] {
     this.#refresh();
-    return [...this.#apps].map(([app, { counters, processes }]) => ({
+    const live = [...this.#table.records()].filter(({ exitedAtMs }) => exitedAtMs === null);
+    const processes = Map.groupBy(live, ({ app }) => app);
+    return [...this.#apps].map(([app, { counters }]) => ({
       app,
-      processes,
+      processes: processes.get(app)?.length ?? 0,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
       payloadShares: sharesOf(counters),
       relay: NO_RELAY,
@@ -281,8 +282,9 @@ export class Agent implements Readings, AsyncDisposable {
   #checkpoint(): void {
     const now = this.#options.clock.nowMs();
     const freeable = this.#table.freeable();
+    const freedTotal = makeCounters(this.#freedTotal);
     for (const record of freeable) {
-      addCounters(this.#freedTotal, record.counters);
+      addCounters(freedTotal, record.counters);
       record.dirty = true;
     }
     const freed = new Set(freeable);
@@ -291,9 +293,10 @@ export class Agent implements Readings, AsyncDisposable {
     this.#options.store.checkpoint({
       apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
       processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
-      freed: this.#freedTotal,
+      freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
     });
+    this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;
     for (const record of freeable) {
@@ -310,6 +313,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** What the totals on disk hold of a process already is not added to them again. */
   #restore(record: ProcessRecord, row: StoredProcess | undefined): 'keep' | 'freed' {
     if (row?.freed) return 'freed';
+    this.#gone.delete(identityOf(record)); // of an earlier epoch, and it lives on
     if (row) {
       record.counters.set(row.counters);
       addCounters(this.#processesTotal, row.counters);
@@ -319,7 +323,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   /** Ended processes of an earlier agent stay readable. */
   #remember(row: StoredProcess): void {
-    if (!row.freed || row.exitedAtMs === null) return;
+    if (row.exitedAtMs === null) return;
     const process = { ...(JSON.parse(row.description) as Process), exitedAt: toIso(row.exitedAtMs) };
     this.#gone.set(identityOf(row), { process, exitedAtMs: row.exitedAtMs });
   }
@@ -328,7 +332,7 @@ export class Agent implements Readings, AsyncDisposable {
     addCounters(this.#processesTotal, delta);
     let total = this.#apps.get(record.app);
     if (!total) {
-      total = { counters: makeCounters(), processes: 0, dirty: true };
+      total = { counters: makeCounters(), dirty: true };
       this.#apps.set(record.app, total);
     }
     addCounters(total.counters, delta);

@@ -71,8 +71,8 @@ const DEFAULT_FILE = '/etc/relayledger/config.yaml';
  */
 export function readConfig(argv: readonly string[], environment: NodeJS.ProcessEnv): Config {
   const flags = readFlags(argv);
-  const path = flags['config'] ?? environment['RELAYLEDGER_CONFIG'];
-  const config = { ...DEFAULTS };
+  const path = flags['config'] ?? (environment['RELAYLEDGER_CONFIG'] || undefined);
+  const config = structuredClone(DEFAULTS);
   apply(config, readFile(typeof path === 'string' ? path : undefined), (name) => `${name} in the configuration file`);
   apply(config, readEnvironment(environment), (name) => `RELAYLEDGER_${constantCase(name)}`);
   const { config: _path, ...rest } = flags;
@@ -82,12 +82,13 @@ export function readConfig(argv: readonly string[], environment: NodeJS.ProcessE
 
 /** One line per option for `--help`. */
 export function describeOptions(): string[] {
-  return Object.entries(OPTIONS).map(([name, { key, kind, help }]) => {
+  const lines = Object.entries(OPTIONS).map(([name, { key, kind, help }]) => {
     const value = kind === 'flag' ? '' : ` ${kind === 'count' || kind === 'seconds' ? 'N' : 'VALUE'}`;
     const standard = DEFAULTS[key];
     const shown = standard === undefined || kind === 'flag' ? '' : ` (default ${String(standard)})`;
     return `  --${name}${value}`.padEnd(28) + help + shown;
   });
+  return [...lines, `${'  --config VALUE'.padEnd(28)}YAML file with these options (default ${DEFAULT_FILE})`];
 }
 
 function readFlags(argv: readonly string[]): Record<string, unknown> {
@@ -134,12 +135,13 @@ function readFile(path: string | undefined): Record<string, unknown> {
 
 function apply(config: Config, values: Record<string, unknown>, describe: (name: string) => string): void {
   for (const [name, value] of Object.entries(values)) {
-    const option = OPTIONS[name];
+    const option = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : undefined;
     if (!option) throw invalid(`${describe(name)}: there is no such option; see relayledger agent --help`);
     if (value === undefined) continue;
     Object.assign(config, { [option.key]: convert(option.kind, value, describe(name)) });
+    if (LOG_LEVELS.includes(config.logLevel)) continue;
+    throw invalid(`${describe(name)} must be one of ${LOG_LEVELS.join(', ')}, not ${config.logLevel}`);
   }
-  if (!LOG_LEVELS.includes(config.logLevel)) throw invalid(`log-level must be one of ${LOG_LEVELS.join(', ')}`);
 }
 
 function convert(kind: Kind, value: unknown, what: string): string | string[] | number | boolean {
@@ -147,7 +149,7 @@ function convert(kind: Kind, value: unknown, what: string): string | string[] | 
     case 'string':
       return nonEmpty(value, what);
     case 'strings':
-      return (Array.isArray(value) ? value : String(value).split(',')).map((item) => nonEmpty(item, what));
+      return (typeof value === 'string' ? value.split(',') : [value].flat()).map((item) => nonEmpty(item, what));
     case 'flag':
       if (value === true || value === 'true' || value === '1') return true;
       if (value === false || value === 'false' || value === '0') return false;
@@ -163,7 +165,7 @@ function convert(kind: Kind, value: unknown, what: string): string | string[] | 
 }
 
 function nonEmpty(value: unknown, what: string): string {
-  if (typeof value !== 'string' || value.trim() === '') throw invalid(`${what} must not be empty`);
+  if (typeof value !== 'string' || value.trim() === '') throw invalid(`${what} must be text, and not empty`);
   return value.trim();
 }
 

@@ -86,5 +86,5 @@ export function mergeDirections(rx: Map<string, Amount>, tx: Map<string, Amount>
         sentPackets: sent.packets,
       };
     })
-    .filter(({ receivedPackets, sentPackets }) => receivedPackets > 0 || sentPackets > 0);
+    .filter(({ reason, ...traffic }) => Object.values(traffic).some((amount) => amount > 0));
 }

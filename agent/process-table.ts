@@ -62,9 +62,9 @@ export interface Clock {
 }
 
 /** An ended process keeps its slot this long: its connections may still send what they had buffered. */
-const GRACE_MS = 60_000;
+const GRACE_NS = 60_000_000_000n;
 /** The grace that is left when the table runs short of slots. */
-const SHORT_GRACE_MS = 3_000;
+const SHORT_GRACE_NS = 3_000_000_000n;
 const CROWDED = 0.75;
 
 const WORDS_PER_PROCESS: number = RL_PROCESS_SIZE / 8;
@@ -95,8 +95,9 @@ export class ProcessTable {
   readonly #bySlot = new Map<number, ProcessRecord>();
   /** Records whose counters still move. */
   readonly #active = new Set<ProcessRecord>();
-  /** Retired one poll ago or earlier: no packet can be charged to them any more. */
-  #retiring: ProcessRecord[] = [];
+  readonly #retiring: ProcessRecord[] = [];
+  /** Retired and read since: no packet can be charged to them any more. */
+  #settled: ProcessRecord[] = [];
   readonly #listener: TableListener;
   readonly #delta: Counters = makeCounters();
 
@@ -140,13 +141,14 @@ export class ProcessTable {
   poll(): void {
     this.#maps.events.consume((view, offset) => {
       const event = readRlProcessEvent(view, offset);
+      const generationAt = event.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation;
+      if (this.#view.getUint32(generationAt, true) !== event.generation) return; // the slot is another's by now
       const record = this.#discover(event.slot);
-      if (record && record.generation === event.generation && event.type === RlProcessEventType.processExec) {
-        this.#describe(record);
-      }
+      if (record && event.type === RlProcessEventType.processExec) this.#describe(record);
     });
-    const now = this.#clock.nowMs();
+    const now = this.#clock.bootNs();
     for (const record of this.#active) this.#read(record, now);
+    this.#settled.push(...this.#retiring.splice(0));
   }
 
   /**
@@ -154,10 +156,10 @@ export class ProcessTable {
    * The next `freeable` gives them with their final counters.
    */
   retire(): void {
-    const now = this.#clock.nowMs();
-    const grace = this.#bySlot.size > this.capacity * CROWDED ? SHORT_GRACE_MS : GRACE_MS;
+    const now = this.#clock.bootNs();
+    const grace = this.#bySlot.size > this.capacity * CROWDED ? SHORT_GRACE_NS : GRACE_NS;
     for (const record of this.#bySlot.values()) {
-      if (record.phase !== 'ended' || record.exitedAtMs === null || now - record.exitedAtMs < grace) continue;
+      if (record.phase !== 'ended' || now - this.#exitNs(record) < grace) continue;
       const at = record.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation;
       this.#view.setUint32(at, record.generation + 1, true);
       record.phase = 'retiring';
@@ -167,10 +169,8 @@ export class ProcessTable {
   }
 
   /** Those retired before the last poll, whose counters are final. Free them once they are safe on disk. */
-  freeable(): ProcessRecord[] {
-    const ready = this.#retiring;
-    this.#retiring = [];
-    return ready;
+  freeable(): readonly ProcessRecord[] {
+    return this.#settled;
   }
 
   /** Gives slots back to the kernel. */
@@ -188,6 +188,7 @@ export class ProcessTable {
       this.#bySlot.delete(record.slot);
       this.#active.delete(record);
     }
+    this.#settled = this.#settled.filter(({ phase }) => phase !== 'freed');
   }
 
   #discover(slot: number, startNs?: bigint): ProcessRecord | undefined {
@@ -242,22 +243,26 @@ export class ProcessTable {
   }
 
   #isAlive(record: ProcessRecord): boolean {
-    return this.#view.getBigUint64(record.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.exitNs, true) === 0n;
+    return this.#exitNs(record) === 0n;
   }
 
-  #read(record: ProcessRecord, nowMs: number): void {
+  #exitNs({ slot }: ProcessRecord): bigint {
+    return this.#view.getBigUint64(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.exitNs, true);
+  }
+
+  #read(record: ProcessRecord, nowNs: bigint): void {
     this.#readCounters(record);
     if (record.phase === 'retiring') return;
     const base = record.slot * RL_PROCESS_SIZE;
     this.#readName(record, base);
-    const exitNs = this.#view.getBigUint64(base + RL_PROCESS_OFFSET.exitNs, true);
+    const exitNs = this.#exitNs(record);
     if (exitNs === 0n) return;
     if (record.exitedAtMs === null) {
       record.exitedAtMs = this.#toWallMs(exitNs);
       record.dirty = true;
       record.phase = 'ended';
       this.#listener.ended(record);
-    } else if (nowMs - record.exitedAtMs > GRACE_MS) {
+    } else if (nowNs - exitNs > GRACE_NS) {
       this.#active.delete(record);
     }
   }

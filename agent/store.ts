@@ -38,6 +38,9 @@ const SCHEMA = `
 `;
 const VERSION = '1';
 
+/** In the column `freed`: of an earlier epoch. The process may well live on, with counters that began at zero again. */
+const FREED_EARLIER = 2;
+
 /**
  * What must survive the agent: totals by app, and how much of each process's kernel counters they already hold. Both
  * are written in one transaction, so that a crash at any moment neither loses nor doubles a byte.
@@ -81,7 +84,7 @@ export class Store implements Disposable {
     if (this.#meta('epoch') === epoch) return;
     this.#transaction(() => {
       this.#db.prepare('UPDATE processes SET exited_at_ms = ? WHERE exited_at_ms IS NULL').run(nowMs);
-      this.#db.prepare('UPDATE processes SET freed = 1').run();
+      this.#db.prepare('UPDATE processes SET freed = ?').run(FREED_EARLIER);
       this.#db.exec('DELETE FROM closed_interfaces');
       this.#setMeta('epoch', epoch);
       this.#setMeta('freed', encode(makeCounters()));
@@ -103,33 +106,48 @@ export class Store implements Disposable {
     this.#db.prepare('INSERT OR REPLACE INTO closed_interfaces (key, seen) VALUES (?, ?)').run(key, seen);
   }
 
+  /** In the order in which they were first seen, so that a budget of series admits the same ones again. */
   apps(): Map<string, Counters> {
-    const rows = this.#db.prepare('SELECT app, counters FROM apps').all();
+    const rows = this.#db.prepare('SELECT app, counters FROM apps ORDER BY rowid').all();
     return new Map(rows.map((row) => [String(row['app']), decode(row['counters'])]));
   }
 
+  /** Those of this epoch. */
   processes(): StoredProcess[] {
-    const rows = this.#db.prepare('SELECT * FROM processes').all();
+    return this.#processes(`freed <> ${FREED_EARLIER}`);
+  }
+
+  /** Those whose slots were given back, in this epoch or an earlier one. */
+  freedProcesses(): StoredProcess[] {
+    return this.#processes('freed <> 0');
+  }
+
+  #processes(condition: string): StoredProcess[] {
+    const rows = this.#db.prepare(`SELECT * FROM processes WHERE ${condition}`).all();
     return rows.map((row) => ({
       tgid: Number(row['tgid']),
       startNs: BigInt(String(row['start_ns'])),
       app: String(row['app']),
       counters: decode(row['counters']),
       exitedAtMs: row['exited_at_ms'] === null ? null : Number(row['exited_at_ms']),
-      freed: row['freed'] === 1,
+      freed: row['freed'] !== 0,
       description: String(row['description']),
     }));
   }
 
   /** Writes all or nothing. @throws AGENT_STATE_UNUSABLE where the disk is full or gone */
   checkpoint({ apps, processes, freed, forgetBeforeMs }: Checkpoint): void {
-    const putApp = this.#db.prepare('INSERT OR REPLACE INTO apps (app, counters) VALUES (?, ?)');
+    const putApp = this.#db.prepare(
+      'INSERT INTO apps (app, counters) VALUES (?, ?) ON CONFLICT (app) DO UPDATE SET counters = excluded.counters',
+    );
     const putProcess = this.#db.prepare(
       `INSERT OR REPLACE INTO processes (tgid, start_ns, app, counters, exited_at_ms, freed, description)
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
     );
     try {
       this.#transaction(() => {
+        // First: the kernel still has the slots of those that are freed in this checkpoint.
+        this.#db.prepare('DELETE FROM processes WHERE freed <> 0 AND exited_at_ms < ?').run(forgetBeforeMs);
         for (const [app, counters] of apps) putApp.run(app, encode(counters));
         for (const process of processes) {
           const { tgid, startNs, app, counters, exitedAtMs, description } = process;
@@ -137,7 +155,6 @@ export class Store implements Disposable {
           putProcess.run(tgid, String(startNs), app, encode(counters), exitedAtMs, freed, description);
         }
         this.#setMeta('freed', encode(freed));
-        this.#db.prepare('DELETE FROM processes WHERE exited_at_ms < ?').run(forgetBeforeMs);
       });
     } catch (cause) {
       const message = `cannot write to ${this.#path}: ${(cause as Error).message}`;
@@ -155,7 +172,8 @@ export class Store implements Disposable {
       work();
       this.#db.exec('COMMIT');
     } catch (error) {
-      this.#db.exec('ROLLBACK');
+      // A full disk has rolled it back already; doing it twice would hide what happened.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       throw error;
     }
   }

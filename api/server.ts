@@ -1,23 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import rateLimit from '@fastify/rate-limit';
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import fastify, { LogController } from 'fastify';
 import type { Readings } from '../agent/readings.ts';
 import type { Peer } from './access.ts';
 import { peerOf, requireReader } from './access.ts';
+import { Documentation } from './documentation.ts';
 import { EventStreams } from './event-stream.ts';
 import type { Listening, ListenPlaces } from './listen.ts';
 import { listenOn } from './listen.ts';
 import { requireAccepted } from './negotiation.ts';
-import { openApiOptions } from './openapi.ts';
 import type { ParameterSchema } from './parameters.ts';
 import { convertParameters } from './parameters.ts';
 import { ProblemError, problemBody, problemFrom, problemMediaType } from './problems.ts';
 import { agentRoutes, eventRoutes } from './routes/agent.ts';
 import type { Api } from './routes/api.ts';
-import { documentRoutes } from './routes/documents.ts';
+import { documentPageRoutes, documentRoutes } from './routes/documents.ts';
 import { flowRoutes } from './routes/flows.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
@@ -47,6 +45,9 @@ export interface ApiServer extends AsyncDisposable {
 
 const closeGraceMilliseconds = 2000;
 const maxUrlLength = 8 * 1024;
+
+/** For what a browser is told: to keep nothing, and to take it for what it says it is. */
+const commonHeaders = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
 type RawParameters = Record<string, unknown>;
 
@@ -106,9 +107,6 @@ function refuseUnknownRoutes(app: Api): void {
     }
     throw new ProblemError('route-not-found', 'There is nothing at this path.');
   });
-  app.setNotFoundHandler(() => {
-    throw new ProblemError('route-not-found', 'There is nothing at this path.');
-  });
 }
 
 function limitRemotePeers(app: Api): void {
@@ -126,20 +124,13 @@ function limitRemotePeers(app: Api): void {
   });
 }
 
-function serveDocuments(app: Api, version: string): void {
-  app.register(swagger, openApiOptions(version));
-  app.register(swaggerUi, {
-    routePrefix: '/docs',
-    uiConfig: { validatorUrl: null, tryItOutEnabled: true },
-    theme: { title: 'relayledger API' },
-    // Everything comes from this host; the page asks nobody else.
-    staticCSP:
-      "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-      "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  });
+interface RouteParts {
+  readings: Readings;
+  streams: EventStreams;
+  documentation: Documentation;
 }
 
-function addRoutes(app: Api, readings: Readings, streams: EventStreams): void {
+function addRoutes(app: Api, { readings, streams, documentation }: RouteParts): void {
   app.addHook('preValidation', async (request) => {
     const { params, querystring } = (request.routeOptions.schema ?? {}) as Record<string, ParameterSchema | undefined>;
     if (params !== undefined) request.params = convertParameters(params, request.params as RawParameters, 'path');
@@ -153,7 +144,7 @@ function addRoutes(app: Api, readings: Readings, streams: EventStreams): void {
     agentRoutes(scope, readings);
     processRoutes(scope, readings);
     flowRoutes(scope, readings);
-    documentRoutes(scope);
+    documentRoutes(scope, documentation);
   });
   app.register(async (scope: Api) => {
     metricsRoutes(scope, readings);
@@ -161,23 +152,13 @@ function addRoutes(app: Api, readings: Readings, streams: EventStreams): void {
   });
 }
 
-export function createServer(options: ServerOptions): ApiServer {
-  const { readings, version, tokens = [] } = options;
-  const hostNames = (options.hostNames ?? []).map((name) => name.toLowerCase());
-  const unixRequests = new WeakSet<IncomingMessage>();
-  const listening: Listening[] = [];
-  const streams = new EventStreams(readings, {
-    maxSubscribers: options.maxSubscribers ?? 64,
-    heartbeatMilliseconds: options.heartbeatMilliseconds ?? 15_000,
-    maxWaitingBytes: 1024 * 1024,
-  });
-  let closing = false;
-
+/** An instance without routes that refuses with problem bodies and writes answers as they are. */
+function createApp(logger: FastifyBaseLogger): Api {
   const app: Api = fastify({
-    loggerInstance: options.logger,
+    loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: 64 * 1024,
-    // While closing, the first hook answers with a problem body instead.
+    // While closing, a hook answers with a problem body instead.
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
     routerOptions: { maxParamLength: 200 },
@@ -192,10 +173,40 @@ export function createServer(options: ServerOptions): ApiServer {
   // Bodies are JSON; Fastify would take plain text as well.
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler((error, request, reply) => sendProblem(request, reply, error));
+  app.setNotFoundHandler(() => {
+    throw new ProblemError('route-not-found', 'There is nothing at this path.');
+  });
+  return app;
+}
+
+export function createServer(options: ServerOptions): ApiServer {
+  const { readings, version, tokens = [] } = options;
+  const hostNames = (options.hostNames ?? []).map((name) => name.toLowerCase());
+  const unixRequests = new WeakSet<IncomingMessage>();
+  const listening: Listening[] = [];
+  const streams = new EventStreams(readings, {
+    maxSubscribers: options.maxSubscribers ?? 64,
+    heartbeatMilliseconds: options.heartbeatMilliseconds ?? 15_000,
+    maxWaitingBytes: 1024 * 1024,
+  });
+  let closing = false;
+
+  const documentation: Documentation = new Documentation({
+    version,
+    makeApp: () => {
+      const app = createApp(options.logger);
+      app.addHook('onRequest', async (_request, reply) => void reply.headers(commonHeaders));
+      return app;
+    },
+    addRoutes: (app) => addRoutes(app, parts),
+  });
+  const parts: RouteParts = { readings, streams, documentation };
+
+  const app = createApp(options.logger);
   app.decorateRequest('peer', null as unknown as Peer);
 
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    reply.headers(commonHeaders);
     requireSoundUrl(request.raw.url ?? '');
     if (closing) {
       throw new ProblemError('shutting-down', 'The agent is stopping.', { headers: { connection: 'close' } });
@@ -206,13 +217,14 @@ export function createServer(options: ServerOptions): ApiServer {
   limitRemotePeers(app);
   app.addHook('onRequest', async (request) => requireReader(request.raw, request.peer, hostNames));
   refuseUnknownRoutes(app);
-  serveDocuments(app, version);
-  addRoutes(app, readings, streams);
+  addRoutes(app, parts);
+  documentPageRoutes(app, documentation);
 
   const close = async (): Promise<void> => {
     closing = true;
     streams.close();
     await Promise.all(listening.splice(0).map((places) => places.close(closeGraceMilliseconds)));
+    await documentation.close();
     await app.close();
   };
   return {

@@ -267,7 +267,7 @@ struct sock {
 	struct socket *sk_socket;
 	kuid_t sk_uid;
 };
-enum sock_flags { SOCK_DEAD, SOCK_DONE };
+enum sock_flags { SOCK_DEAD, SOCK_DONE, SOCK_URGINLINE };
 /* Kernel 5.17; the numbers differ between releases and are relocated. */
 enum skb_drop_reason { SKB_DROP_REASON_NEIGH_CREATEFAIL = 1, SKB_DROP_REASON_CPU_BACKLOG = 2 };
 
@@ -283,6 +283,7 @@ struct tcp_sock {
 	u32 copied_seq;
 	u32 rcv_nxt;
 	u64 bytes_received;
+	u32 urg_seq;
 	bool is_mptcp;
 };
 struct tls_context {

@@ -304,7 +304,7 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   };
 }
 
-/** `struct rl_socket`, 80 bytes. */
+/** `struct rl_socket`, 88 bytes. */
 export interface RlSocket {
   readonly owner: number;
   readonly ownerGeneration: number;
@@ -315,9 +315,11 @@ export interface RlSocket {
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
   readonly copiedSeq: number;
+  readonly urgentSeq: number;
   readonly copiedValid: number;
+  readonly urgentValid: number;
 }
-export const RL_SOCKET_SIZE = 80;
+export const RL_SOCKET_SIZE = 88;
 export const RL_SOCKET_OFFSET = {
   owner: 0,
   ownerGeneration: 4,
@@ -328,7 +330,9 @@ export const RL_SOCKET_OFFSET = {
   pending: 24,
   payload: 56,
   copiedSeq: 72,
-  copiedValid: 76,
+  urgentSeq: 76,
+  copiedValid: 80,
+  urgentValid: 81,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -341,7 +345,9 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
     copiedSeq: view.getUint32(offset + 72, true),
-    copiedValid: view.getUint8(offset + 76),
+    urgentSeq: view.getUint32(offset + 76, true),
+    copiedValid: view.getUint8(offset + 80),
+    urgentValid: view.getUint8(offset + 81),
   };
 }
 
@@ -636,7 +642,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_socket',
-    size: 80,
+    size: 88,
     fields: {
       owner: [0, 'u32'],
       owner_generation: [4, 'u32'],
@@ -648,8 +654,10 @@ export const layouts: readonly Layout[] = [
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],
       copied_seq: [72, 'u32'],
-      copied_valid: [76, 'u8'],
-      reserved2: [77, 'u8[3]'],
+      urgent_seq: [76, 'u32'],
+      copied_valid: [80, 'u8'],
+      urgent_valid: [81, 'u8'],
+      reserved2: [82, 'u8[6]'],
     },
   },
   {

@@ -79,9 +79,22 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
 		return 0;
 	if (!is_counted_family(sk->__sk_common.skc_family))
 		return 0;
-	if (!read_by_sequence(sk))
+	if (flags & MSG_OOB || !read_by_sequence(sk))
 		charge(sk, RL_RX, result);
 	return 0;
+}
+
+/* Reads step over the urgent byte, which only MSG_OOB gives, unless the program asked for it in line. */
+static __always_inline bool steps_over_urgent(struct sock *sk, struct tcp_sock *tp, struct rl_socket *s, __u32 before,
+					      __u32 copied)
+{
+	__u32 urgent = tp->urg_seq; /* 0: there was none; stays when it has been passed */
+
+	if (!urgent || urgent - before >= copied - before || (s->urgent_valid && s->urgent_seq == urgent))
+		return false;
+	s->urgent_seq = urgent;
+	s->urgent_valid = 1;
+	return !(sk->__sk_common.skc_flags & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_URGINLINE));
 }
 
 /*
@@ -106,6 +119,8 @@ int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 	}
 	__u32 before = s->copied_valid ? s->copied_seq : next - (__u32)tp->bytes_received;
 	__s32 advance = copied - before;
+	if (advance > 0 && steps_over_urgent(sk, tp, s, before, copied))
+		advance--;
 	s->copied_seq = copied;
 	s->copied_valid = 1;
 	if (advance > 0)

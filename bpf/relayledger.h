@@ -135,8 +135,10 @@ struct rl_socket {
 	/* From here on written at every send or receive: kept off the line that each packet reads. */
 	__u64 payload[RL_DIRECTIONS];
 	__u32 copied_seq; /* TCP: what was received is counted up to here */
+	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
 	__u8 copied_valid;
-	__u8 reserved2[3];
+	__u8 urgent_valid;
+	__u8 reserved2[6];
 };
 
 struct rl_interface_key {

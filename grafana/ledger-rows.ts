@@ -26,7 +26,7 @@ export const now: Builder<Panel>[] = [
   number({
     title: 'Agents',
     description:
-      'Whether every agent answers its scrapes. Down: `systemctl status relayledger` or its log on that host; the kernel goes on counting and the next start adopts what it counted.',
+      'Whether every agent answers its scrapes. Down: its log on that host says why. The kernel goes on counting meanwhile, and the next start adopts what it counted.',
     unit: 'none',
     width: 4,
     queries: [{ expr: `min(up{${HOSTS}}) or vector(0)`, legend: 'agents' }],
@@ -141,9 +141,7 @@ export const traffic: Builder<Panel>[] = [
       'Packets per second of the ten apps that received most, super-packets as the packets they become. Many packets with few bytes: a scan, a flood, or a call.',
     unit: 'pps',
     width: 12,
-    queries: [
-      { expr: topApps(series('process_wire_packets_total', `${APPS},${received}`)), legend: '{{app}}' },
-    ],
+    queries: [{ expr: topApps(series('process_wire_packets_total', `${APPS},${received}`)), legend: '{{app}}' }],
   }),
   graph({
     title: 'Packets sent by app',
@@ -195,12 +193,10 @@ export const traffic: Builder<Panel>[] = [
   graph({
     title: 'Public bytes by app',
     description:
-      'Payload that the ten most talkative apps exchange with public addresses, both directions: what a metered line is billed for.',
+      'Payload that the ten most talkative apps exchange with public addresses, both directions: what a metered line is billed for. A bill that grew: `relayledger flows` shows with whom.',
     unit: 'Bps',
     width: 12,
-    queries: [
-      { expr: topApps(series('process_payload_bytes_total', `${APPS},scope="public"`)), legend: '{{app}}' },
-    ],
+    queries: [{ expr: topApps(series('process_payload_bytes_total', `${APPS},scope="public"`)), legend: '{{app}}' }],
   }),
   graph({
     title: 'Sockets by state',
@@ -255,7 +251,6 @@ export const relay: Builder<Panel>[] = [
     unit: 'decbytes',
     width: 12,
     empty: 'Nothing is relayed',
-    mappings: VERDICTS,
     queries: [
       { expr: `max by (app) (${verdict}) > 0`, legend: '' },
       { expr: `${movedInRange(relayedReceived)} > 0`, legend: '' },
@@ -273,7 +268,7 @@ export const relay: Builder<Panel>[] = [
       'Value #D': 'Passed on for third parties',
     },
     sortBy: 'Verdict',
-    textColumns: ['Verdict'],
+    state: { column: 'Verdict', mappings: VERDICTS },
   }),
   timeline({
     title: 'When the verdict changed',
@@ -295,14 +290,20 @@ export const books: Builder<Panel>[] = [
   graph({
     title: 'Kernel row by reason',
     description:
-      'Wire bytes that belong to no process. `forwarded`: this host routes; `no_socket`: closed ports, resets, ping; `table_full`: raise the size of the process table. Much without a known reason: `relayledger doctor`.',
+      'Wire bytes that belong to no process. `forwarded`: this host routes; `no_socket`: closed ports, resets, ping; `table_full`: see Fullest tables. Much without a known reason: `relayledger doctor`.',
     unit: 'Bps',
     width: 12,
     mirrored: true,
     empty: 'Every byte has its process',
     queries: [
-      { expr: `sum by (reason) (${rate(series('unattributed_bytes_total', `${HOSTS},${received}`))})`, legend: '{{reason}} received' },
-      { expr: `sum by (reason) (${rate(series('unattributed_bytes_total', `${HOSTS},${sent}`))})`, legend: '{{reason}} sent' },
+      {
+        expr: `sum by (reason) (${rate(series('unattributed_bytes_total', `${HOSTS},${received}`))})`,
+        legend: '{{reason}} received',
+      },
+      {
+        expr: `sum by (reason) (${rate(series('unattributed_bytes_total', `${HOSTS},${sent}`))})`,
+        legend: '{{reason}} sent',
+      },
     ],
   }),
   graph({
@@ -347,7 +348,7 @@ export const books: Builder<Panel>[] = [
   bars({
     title: 'Fullest tables',
     description:
-      'How full the tables in the kernel are. Above 80 %: raise their size before events are lost; ended processes leave after 15 minutes.',
+      'How full the tables in the kernel are. Above 80 %: `relayledger ps` shows what starts so many processes; a full table loses events.',
     unit: 'percentunit',
     width: 8,
     thresholds: greenUntil([0.8, 'orange'], [0.95, 'red']),

@@ -1,3 +1,4 @@
+import { PanelBuilder as BarGauge } from '@grafana/grafana-foundation-sdk/bargauge';
 import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
 import {
   BarGaugeDisplayMode,
@@ -25,7 +26,6 @@ import {
   ThresholdsMode,
   type ValueMapping,
 } from '@grafana/grafana-foundation-sdk/dashboard';
-import { PanelBuilder as BarGauge } from '@grafana/grafana-foundation-sdk/bargauge';
 import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-sdk/prometheus';
 import { PanelBuilder as Stat } from '@grafana/grafana-foundation-sdk/stat';
 import { PanelBuilder as StateTimeline } from '@grafana/grafana-foundation-sdk/statetimeline';
@@ -33,7 +33,7 @@ import { PanelBuilder as Table } from '@grafana/grafana-foundation-sdk/table';
 import { PanelBuilder as TimeSeries } from '@grafana/grafana-foundation-sdk/timeseries';
 
 /** Of Grafana's units those in use: all SI, as the command line prints sizes. */
-export type Unit = 'Bps' | 'decbytes' | 'pps' | 'percentunit' | 'short' | 's' | 'none' | 'string';
+export type Unit = 'Bps' | 'decbytes' | 'pps' | 'percentunit' | 'short' | 's' | 'none';
 
 export interface Query {
   expr: string;
@@ -65,11 +65,11 @@ export interface TableSpec extends PanelSpec {
   /** Titles by the field's name: a label, or `Value #A` for the first query. In the order of the columns. */
   columns: Record<string, string>;
   sortBy: string;
-  /** Columns that are no number of the panel's unit. */
-  textColumns?: string[];
+  /** The column that shows a state, and its states; the others have the panel's unit. */
+  state?: { column: string; mappings: ValueMapping[] };
 }
 
-export const datasource: { type: string; uid: string } = { type: 'prometheus', uid: '$' + '{datasource}' };
+export const datasource: { type: string; uid: string } = { type: 'prometheus', uid: '$datasource' };
 
 export const greenUntil = (...steps: [value: number, color: string][]): Threshold[] => [
   { value: null, color: 'green' },
@@ -105,22 +105,20 @@ export function graph(spec: GraphSpec): Builder<Panel> {
   if (spec.stacked) panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal).group('A'));
   if (spec.mirrored) {
     panel.axisCenteredZero(true);
-    panel.overrideByRegexp('/ sent$/', [
-      { id: 'custom.transform', value: 'negative-Y' },
-      // A stack of its own, else the two sides cancel out.
-      ...(spec.stacked ? [{ id: 'custom.stacking', value: { mode: 'normal', group: 'B' } }] : []),
-    ]);
+    panel.overrideByRegexp('/ sent$/', [{ id: 'custom.transform', value: 'negative-Y' }]);
   }
   return finish(panel.targets(spec.queries.map(target)), spec, HEIGHT);
 }
 
-/** One number, with its course behind it. */
+/** One number: with its course behind it, or coloured by its thresholds. */
 export function number(spec: PanelSpec): Builder<Panel> {
-  const panel = new Stat()
-    .colorMode(spec.thresholds ? BigValueColorMode.Background : BigValueColorMode.Value)
-    .graphMode(spec.thresholds ? BigValueGraphMode.None : BigValueGraphMode.Area)
-    .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']))
-    .targets(spec.queries.map(target));
+  const panel = new Stat().reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']));
+  if (spec.thresholds) {
+    panel.colorMode(BigValueColorMode.Background).graphMode(BigValueGraphMode.None);
+    panel.targets(spec.queries.map((query, index) => target(query, index).instant()));
+  } else {
+    panel.colorMode(BigValueColorMode.Value).graphMode(BigValueGraphMode.Area).targets(spec.queries.map(target));
+  }
   return finish(panel, spec, 4);
 }
 
@@ -153,7 +151,13 @@ export function table(spec: TableSpec): Builder<Panel> {
       },
     })
     .sortBy([new TableSortByFieldStateBuilder().displayName(spec.sortBy).desc(true)]);
-  for (const column of spec.textColumns ?? []) panel.overrideByName(column, [{ id: 'unit', value: 'none' }]);
+  if (spec.state) {
+    panel.overrideByName(spec.state.column, [
+      { id: 'unit', value: 'none' },
+      { id: 'mappings', value: spec.state.mappings },
+      { id: 'custom.cellOptions', value: { type: 'color-text' } },
+    ]);
+  }
   return finish(panel, spec, HEIGHT);
 }
 
@@ -172,7 +176,11 @@ export function timeline(spec: PanelSpec): Builder<Panel> {
   return finish(panel, spec, HEIGHT);
 }
 
-function finish(panel: TimeSeries | Stat | BarGauge | Table | StateTimeline, spec: PanelSpec, height: number): Builder<Panel> {
+function finish(
+  panel: TimeSeries | Stat | BarGauge | Table | StateTimeline,
+  spec: PanelSpec,
+  height: number,
+): Builder<Panel> {
   panel
     .title(spec.title)
     .description(spec.description)

@@ -1,6 +1,6 @@
 /** The variables of the dashboard, as label matchers. Agent families have no `app`. */
-export const HOSTS = 'instance=~"$instance"';
-export const APPS = `${HOSTS},app=~"$app"`;
+export const HOSTS: string = 'instance=~"$instance"';
+export const APPS: string = `${HOSTS},app=~"$app"`;
 
 /** A family with its matchers, without the prefix that all of ours have. */
 export function series(name: string, matchers: string): string {

@@ -21,9 +21,10 @@ function hookLines({ programs }: Status): string[] {
   const attached = programs.filter((program) => program.attached).length;
   const lines = programs.map((program) => {
     const state = program.attached ? 'attached    ' : 'NOT ATTACHED';
+    const name = program.name === program.hook ? '' : ` (${program.name})`;
     const runs = program.runCount === null ? '' : `, ${formatCount(program.runCount)} runs`;
     const cost = program.nanosecondsPerRun === null ? '' : ` of ${program.nanosecondsPerRun.toFixed(0)} ns`;
-    return `  ${state}  ${program.hook} (${program.name}${runs}${cost})`;
+    return `  ${state}  ${program.hook}${name}${runs}${cost}`;
   });
   return [`Hooks in use: ${attached} of ${programs.length}.`, ...lines];
 }
@@ -46,8 +47,11 @@ function lostLines(status: Status): string[] {
 function mapLines({ maps }: Status): string[] {
   const bytes = maps.reduce((sum, map) => sum + map.bytes, 0);
   const lines = maps.map(({ name, type, entries, capacity }) => {
-    const used = entries === null ? 'holds up to' : `${formatCount(entries)} (${formatShare(entries, capacity)}) of`;
-    return `  ${name} (${type}): ${used} ${formatCount(capacity)}`;
+    // Storage that belongs to sockets or threads has no capacity of its own; a ring buffer's is in bytes.
+    if (capacity === 0) return `  ${name} (${type}): as many as there are`;
+    if (type === 'ringbuf') return `  ${name} (${type}): room for ${formatBytes(capacity)}`;
+    if (entries === null) return `  ${name} (${type}): room for ${formatCount(capacity)}`;
+    return `  ${name} (${type}): ${formatCount(entries)} (${formatShare(entries, capacity)}) of ${formatCount(capacity)}`;
   });
   return [`Maps: ${maps.length}, ${formatBytes(bytes)}.`, ...lines];
 }
@@ -79,7 +83,8 @@ function interfaceLine(row: InterfaceReconciliation): string {
 
 function bookLines(status: Status): string[] {
   const lines = ['The books, in wire bytes:', ...status.reconciliation.map(bookLine)];
-  if (status.interfaces.length > 0) lines.push('Interfaces, in link bytes:', ...status.interfaces.map(interfaceLine));
+  const busy = status.interfaces.filter((row) => row.interfaceBytes > 0 || row.seenBytes > 0);
+  if (busy.length > 0) lines.push('Interfaces, in link bytes:', ...busy.map(interfaceLine));
   const unowned = status.unattributed.filter((row) => row.receivedBytes + row.sentBytes > 0);
   if (unowned.length > 0) {
     lines.push('Packets without an owner:');

@@ -1,4 +1,3 @@
-import { Type } from 'typebox';
 import type { App, Readings } from '../../agent/readings.ts';
 import type { EventStreams } from '../event-stream.ts';
 import { requireAccepted } from '../negotiation.ts';
@@ -6,6 +5,7 @@ import type { Order } from '../paging.ts';
 import { pageOf } from '../paging.ts';
 import { problemResponses } from '../schemas/problem.ts';
 import { appSchema } from '../schemas/process.ts';
+import { array, object } from '../schemas/schema.ts';
 import { agentEventSchema, statusSchema } from '../schemas/status.ts';
 import type { Api } from './api.ts';
 import { noQuery } from './api.ts';
@@ -47,8 +47,8 @@ export function agentRoutes(app: Api, readings: Readings): void {
         querystring: noQuery,
         response: {
           ...problemResponses(),
-          200: Type.Object(
-            { apps: Type.Array(appSchema, { description: 'All of them' }) },
+          200: object(
+            { apps: array(appSchema, { description: 'All of them' }) },
             { title: 'AppList', description: 'All apps' },
           ),
         },

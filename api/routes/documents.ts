@@ -1,26 +1,25 @@
-import { Type } from 'typebox';
+import type { Documentation } from '../documentation.ts';
 import type { ProblemCode, ProblemKind } from '../problems.ts';
 import { ProblemError, problems } from '../problems.ts';
 import { problemResponses } from '../schemas/problem.ts';
-import { describes } from '../schemas/schema.ts';
+import { describes, integer, object, string, unsafe } from '../schemas/schema.ts';
 import type { Api } from './api.ts';
 import { noQuery } from './api.ts';
 
 const problemKindSchema = describes<ProblemKind & { code: string }>()(
-  Type.Object(
+  object(
     {
-      code: Type.String({ description: 'Stable code' }),
-      status: Type.Integer({ description: 'HTTP status' }),
-      title: Type.String({ description: 'What it means' }),
-      remedy: Type.String({ description: 'What to do about it' }),
+      code: string({ description: 'Stable code' }),
+      status: integer({ description: 'HTTP status' }),
+      title: string({ description: 'What it means' }),
+      remedy: string({ description: 'What to do about it' }),
     },
     { title: 'ProblemKind', description: 'A kind of problem' },
   ),
 );
 
 /** The API's description of itself, and what its problem types mean. */
-export function documentRoutes(app: Api): void {
-  let document: string | undefined;
+export function documentRoutes(app: Api, documentation: Documentation): void {
   app.get(
     '/openapi.json',
     {
@@ -33,14 +32,13 @@ export function documentRoutes(app: Api): void {
           ...problemResponses(),
           200: {
             description: 'OpenAPI 3.1',
-            content: { 'application/json': { schema: Type.Unsafe<string>(Type.Object({})) } },
+            content: { 'application/json': { schema: unsafe<string>({ type: 'object' }) } },
           },
         },
       },
     },
     async (_request, reply) => {
-      document ??= JSON.stringify(app.swagger());
-      return reply.type('application/json; charset=utf-8').send(document);
+      return reply.type('application/json; charset=utf-8').send(await documentation.document());
     },
   );
 
@@ -51,7 +49,7 @@ export function documentRoutes(app: Api): void {
         operationId: 'getProblemKind',
         tags: ['agent'],
         summary: 'What a problem type means and what to do about it',
-        params: Type.Object({ code: Type.String({ maxLength: 64, description: 'Code of the problem' }) }),
+        params: object({ code: string({ maxLength: 64, description: 'Code of the problem' }) }, {}),
         querystring: noQuery,
         response: { ...problemResponses('route-not-found'), 200: problemKindSchema },
       },
@@ -62,4 +60,15 @@ export function documentRoutes(app: Api): void {
       return { code, ...problems[code as ProblemCode] };
     },
   );
+}
+
+/** The page that shows the description to people. */
+export function documentPageRoutes(app: Api, documentation: Documentation): void {
+  for (const url of ['/docs', '/docs/*']) {
+    app.get(url, { schema: { hide: true } }, async (request, reply) => {
+      const answer = await documentation.page();
+      reply.hijack();
+      answer(request.raw, reply.raw);
+    });
+  }
 }

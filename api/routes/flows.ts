@@ -1,9 +1,9 @@
-import { Type } from 'typebox';
 import type { Flow, Readings, Socket } from '../../agent/readings.ts';
 import type { Order } from '../paging.ts';
 import { pageOf } from '../paging.ts';
 import { flowSchema, socketSchema } from '../schemas/flow.ts';
 import { problemResponses } from '../schemas/problem.ts';
+import { array, object, optional } from '../schemas/schema.ts';
 import type { Api } from './api.ts';
 import { appQuery, cursorQuery, limitQuery, nameQuery, nextCursorSchema, pidSchema } from './parameters.ts';
 
@@ -28,13 +28,13 @@ const socketOrder: Order<Socket> = {
   ],
 };
 
-const listQuery = Type.Object(
+const listQuery = object(
   {
-    pid: Type.Optional(pidSchema),
-    name: Type.Optional(nameQuery),
-    app: Type.Optional(appQuery),
-    limit: Type.Optional(limitQuery),
-    cursor: Type.Optional(cursorQuery),
+    pid: optional(pidSchema),
+    name: optional(nameQuery),
+    app: optional(appQuery),
+    limit: optional(limitQuery),
+    cursor: optional(cursorQuery),
   },
   { additionalProperties: false },
 );
@@ -59,8 +59,8 @@ export function flowRoutes(app: Api, readings: Readings): void {
         querystring: listQuery,
         response: {
           ...problemResponses('invalid-cursor'),
-          200: Type.Object(
-            { flows: Type.Array(flowSchema, { description: 'One page of them' }), nextCursor: nextCursorSchema },
+          200: object(
+            { flows: array(flowSchema, { description: 'One page of them' }), nextCursor: nextCursorSchema },
             { title: 'FlowList', description: 'Flows by pid and socket' },
           ),
         },
@@ -83,8 +83,8 @@ export function flowRoutes(app: Api, readings: Readings): void {
         querystring: listQuery,
         response: {
           ...problemResponses('invalid-cursor'),
-          200: Type.Object(
-            { sockets: Type.Array(socketSchema, { description: 'One page of them' }), nextCursor: nextCursorSchema },
+          200: object(
+            { sockets: array(socketSchema, { description: 'One page of them' }), nextCursor: nextCursorSchema },
             { title: 'SocketList', description: 'Sockets by pid' },
           ),
         },

@@ -1,12 +1,13 @@
-import { Type } from 'typebox';
 import type { Readings } from '../../agent/readings.ts';
 import { ProblemError } from '../problems.ts';
 import { problemResponses } from '../schemas/problem.ts';
+import type { Schema } from '../schemas/schema.ts';
+import { describes, object, oneOf } from '../schemas/schema.ts';
 import type { Api } from './api.ts';
 import { noQuery } from './api.ts';
 
-function stateSchema(state: string, description: string) {
-  return Type.Object({ status: Type.Literal(state) }, { description });
+function stateSchema(status: string, description: string): Schema<{ status: string }> {
+  return describes<{ status: string }>()(object({ status: oneOf([status], 'Always this') }, { description }));
 }
 
 export function healthRoutes(app: Api, readings: Readings): void {

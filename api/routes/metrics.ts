@@ -1,7 +1,7 @@
-import { Type } from 'typebox';
 import type { Readings } from '../../agent/readings.ts';
 import { preferredType } from '../negotiation.ts';
 import { problemResponses } from '../schemas/problem.ts';
+import { string } from '../schemas/schema.ts';
 import type { Api } from './api.ts';
 import { noQuery } from './api.ts';
 
@@ -27,8 +27,8 @@ export function metricsRoutes(app: Api, readings: Readings): void {
           200: {
             description: 'Metrics',
             content: {
-              [textType]: { schema: Type.String({ description: 'Prometheus text format 0.0.4' }) },
-              [openMetricsType]: { schema: Type.String({ description: 'OpenMetrics 1.0.0' }) },
+              [textType]: { schema: string({ description: 'Prometheus text format 0.0.4' }) },
+              [openMetricsType]: { schema: string({ description: 'OpenMetrics 1.0.0' }) },
             },
           },
         },

@@ -1,4 +1,3 @@
-import { Type } from 'typebox';
 import type { Process, Readings } from '../../agent/readings.ts';
 import type { Order, OrderColumn } from '../paging.ts';
 import { pageOf } from '../paging.ts';
@@ -6,7 +5,7 @@ import { ProblemError } from '../problems.ts';
 import { socketSchema } from '../schemas/flow.ts';
 import { problemResponses } from '../schemas/problem.ts';
 import { processSchema, verdictSchema } from '../schemas/process.ts';
-import { oneOf } from '../schemas/schema.ts';
+import { array, boolean, object, oneOf, optional } from '../schemas/schema.ts';
 import type { Api } from './api.ts';
 import { noQuery } from './api.ts';
 import { appQuery, cursorQuery, limitQuery, nameQuery, nextCursorSchema, pidSchema } from './parameters.ts';
@@ -48,31 +47,31 @@ function processOrder(sort: Sort, direction: Direction): Order<Process> {
   };
 }
 
-const listQuery = Type.Object(
+const listQuery = object(
   {
-    name: Type.Optional(nameQuery),
-    pid: Type.Optional(pidSchema),
-    app: Type.Optional(appQuery),
-    verdict: Type.Optional(verdictSchema),
-    sort: Type.Optional(
+    name: optional(nameQuery),
+    pid: optional(pidSchema),
+    app: optional(appQuery),
+    verdict: optional(verdictSchema),
+    sort: optional(
       oneOf<Sort>(
         ['relayed', 'sent', 'received', 'name'],
         'Order by relayed bytes (the default), payload sent, payload received, or name',
       ),
     ),
-    order: Type.Optional(
+    order: optional(
       oneOf<Direction>(['asc', 'desc'], 'Default: desc, and asc for sort=name. Of equals, more payload comes first'),
     ),
-    limit: Type.Optional(limitQuery),
-    cursor: Type.Optional(cursorQuery),
-    includeExited: Type.Optional(
-      Type.Boolean({ description: 'Whether processes that ended lately are listed as well; default false' }),
+    limit: optional(limitQuery),
+    cursor: optional(cursorQuery),
+    includeExited: optional(
+      boolean({ description: 'Whether processes that ended lately are listed as well; default false' }),
     ),
   },
   { additionalProperties: false },
 );
 
-const pidParameters = Type.Object({ pid: pidSchema }, { additionalProperties: false });
+const pidParameters = object({ pid: pidSchema }, { additionalProperties: false });
 
 export function processRoutes(app: Api, readings: Readings): void {
   const processOf = (pid: number): Process => {
@@ -95,8 +94,8 @@ export function processRoutes(app: Api, readings: Readings): void {
         querystring: listQuery,
         response: {
           ...problemResponses('invalid-cursor'),
-          200: Type.Object(
-            { processes: Type.Array(processSchema, { description: 'One page of them' }), nextCursor: nextCursorSchema },
+          200: object(
+            { processes: array(processSchema, { description: 'One page of them' }), nextCursor: nextCursorSchema },
             { title: 'ProcessList', description: 'Processes in the order asked for' },
           ),
         },
@@ -144,8 +143,8 @@ export function processRoutes(app: Api, readings: Readings): void {
         querystring: noQuery,
         response: {
           ...problemResponses('process-not-found'),
-          200: Type.Object(
-            { sockets: Type.Array(socketSchema, { description: 'All of them' }) },
+          200: object(
+            { sockets: array(socketSchema, { description: 'All of them' }) },
             { title: 'ProcessSockets', description: 'The sockets of one process' },
           ),
         },

@@ -1,37 +1,34 @@
-import { Type } from 'typebox';
 import type { Flow, Socket } from '../../agent/readings.ts';
 import type { Schema } from './schema.ts';
-import { describes, instant, nullable, oneOf } from './schema.ts';
+import { describes, instant, integer, nullable, object, oneOf, string, unsafe } from './schema.ts';
 import { payloadTrafficSchema, protocolSchema, scopeSchema } from './traffic.ts';
 
-const cookieSchema = Type.String({
+const cookieSchema = string({
   description: "The kernel's socket cookie in hexadecimal, as `ss -e` shows it (sk:…)",
   examples: ['1f3a'],
 });
-const portSchema = Type.Integer({ minimum: 0, maximum: 65535, description: 'Port' });
-const pidSchema = Type.Integer({ minimum: 0, description: 'Process id of the owner; 0 where it has none' });
+const portSchema = integer({ minimum: 0, maximum: 65535, description: 'Port' });
+const pidSchema = integer({ minimum: 0, description: 'Process id of the owner; 0 where it has none' });
 const startedAtSchema = nullable(instant('When the owner started; null where it is not known'));
 
 export const socketSchema: Schema<Socket> = describes<Socket>()(
-  Type.Object(
+  object(
     {
       cookie: cookieSchema,
       pid: pidSchema,
       startedAt: startedAtSchema,
-      name: Type.String({ description: "The owner's name" }),
-      app: Type.String({ description: "The owner's app" }),
+      name: string({ description: "The owner's name" }),
+      app: string({ description: "The owner's app" }),
       protocol: oneOf(['tcp', 'udp', 'icmp', 'raw', 'packet', 'mptcp', 'other'], 'Transport of the socket'),
-      family: nullable(
-        Type.Unsafe<4 | 6>(Type.Integer({ enum: [4, 6], description: 'IP version; null for sockets below IP' })),
-      ),
-      state: Type.String({ description: 'State as netstat shows it', examples: ['LISTEN', 'ESTABLISHED'] }),
-      localAddress: Type.String({ description: 'Own address' }),
+      family: nullable(unsafe<4 | 6>(integer({ enum: [4, 6], description: 'IP version; null for sockets below IP' }))),
+      state: string({ description: 'State as netstat shows it', examples: ['LISTEN', 'ESTABLISHED'] }),
+      localAddress: string({ description: 'Own address' }),
       localPort: portSchema,
-      remoteAddress: nullable(Type.String({ description: "The peer's address; null where there is no peer" })),
+      remoteAddress: nullable(string({ description: "The peer's address; null where there is no peer" })),
       remotePort: nullable(portSchema),
-      inode: nullable(Type.Integer({ minimum: 0, description: 'Inode, as in /proc/PID/fd; null once it is closed' })),
-      netns: Type.Integer({ minimum: 0, description: 'Inode of its network namespace' }),
-      uid: Type.Integer({ minimum: 0, description: 'User id that created the socket' }),
+      inode: nullable(integer({ minimum: 0, description: 'Inode, as in /proc/PID/fd; null once it is closed' })),
+      netns: integer({ minimum: 0, description: 'Inode of its network namespace' }),
+      uid: integer({ minimum: 0, description: 'User id that created the socket' }),
       scope: nullable(scopeSchema),
       payload: payloadTrafficSchema,
     },
@@ -64,17 +61,17 @@ export const socketSchema: Schema<Socket> = describes<Socket>()(
 );
 
 export const flowSchema: Schema<Flow> = describes<Flow>()(
-  Type.Object(
+  object(
     {
       cookie: cookieSchema,
       pid: pidSchema,
       startedAt: startedAtSchema,
-      name: Type.String({ description: "The owner's name" }),
-      app: Type.String({ description: "The owner's app" }),
+      name: string({ description: "The owner's name" }),
+      app: string({ description: "The owner's app" }),
       protocol: protocolSchema,
-      localAddress: Type.String({ description: 'Own address' }),
+      localAddress: string({ description: 'Own address' }),
       localPort: portSchema,
-      remoteAddress: Type.String({ description: "The peer's address" }),
+      remoteAddress: string({ description: "The peer's address" }),
       remotePort: portSchema,
       scope: scopeSchema,
       payload: payloadTrafficSchema,

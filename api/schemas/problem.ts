@@ -1,28 +1,30 @@
-import { Type } from 'typebox';
 import type { ProblemBody, ProblemCode, ProblemDetail } from '../problems.ts';
 import { problemMediaType, problems } from '../problems.ts';
 import type { Schema } from './schema.ts';
-import { describes, oneOf } from './schema.ts';
+import { array, describes, integer, object, oneOf, optional, string } from './schema.ts';
 
 const problemDetailSchema = describes<ProblemDetail>()(
-  Type.Object({
-    in: oneOf(['query', 'path', 'header', 'body'], 'Where it is'),
-    name: Type.String({ description: 'Name of the parameter, header or member' }),
-    detail: Type.String({ description: 'What is wrong with it' }),
-  }),
+  object(
+    {
+      in: oneOf(['query', 'path', 'header', 'body'], 'Where it is'),
+      name: string({ description: 'Name of the parameter, header or member' }),
+      detail: string({ description: 'What is wrong with it' }),
+    },
+    {},
+  ),
 );
 
 export const problemSchema: Schema<ProblemBody> = describes<ProblemBody>()(
-  Type.Object(
+  object(
     {
-      type: Type.String({ description: 'Path that explains this kind of problem' }),
-      title: Type.String({ description: 'The kind of problem in words' }),
-      status: Type.Integer({ description: 'HTTP status' }),
-      detail: Type.String({ description: 'What was wrong with this request' }),
-      instance: Type.String({ description: 'Path that was asked for' }),
-      code: Type.String({ description: 'Stable code of the kind of problem', examples: Object.keys(problems) }),
-      requestId: Type.Optional(Type.String({ description: "The request's id in the agent's log" })),
-      errors: Type.Optional(Type.Array(problemDetailSchema, { description: 'Each thing that is wrong' })),
+      type: string({ description: 'Path that explains this kind of problem' }),
+      title: string({ description: 'The kind of problem in words' }),
+      status: integer({ description: 'HTTP status' }),
+      detail: string({ description: 'What was wrong with this request' }),
+      instance: string({ description: 'Path that was asked for' }),
+      code: string({ description: 'Stable code of the kind of problem', examples: Object.keys(problems) }),
+      requestId: optional(string({ description: "The request's id in the agent's log" })),
+      errors: optional(array(problemDetailSchema, { description: 'Each thing that is wrong' })),
     },
     {
       title: 'Problem',

@@ -1,7 +1,18 @@
-import { Type } from 'typebox';
 import type { App, Process, Relay, Role, Verdict } from '../../agent/readings.ts';
 import type { Schema } from './schema.ts';
-import { bytes, describes, instant, nullable, oneOf } from './schema.ts';
+import {
+  array,
+  bytes,
+  describes,
+  instant,
+  integer,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  string,
+} from './schema.ts';
 import { payloadShareSchema, trafficSchema, unattributedTrafficSchema } from './traffic.ts';
 
 export const verdicts: readonly Verdict[] = ['none', 'suspected', 'relay'];
@@ -17,13 +28,13 @@ const roleSchema: Schema<Role> = oneOf(
 );
 
 export const relaySchema: Schema<Relay> = describes<Relay>()(
-  Type.Object(
+  object(
     {
       verdict: verdictSchema,
       role: nullable(roleSchema),
       receivedBytes: bytes('Payload received to be passed on'),
       sentBytes: bytes('Payload passed on'),
-      confidence: Type.Number({ minimum: 0, maximum: 1, description: 'Of verdicts at 0.9, nine in ten are right' }),
+      confidence: number({ minimum: 0, maximum: 1, description: 'Of verdicts at 0.9, nine in ten are right' }),
       since: nullable(instant('When this verdict was reached')),
     },
     { title: 'Relay', description: 'What the process relays' },
@@ -40,30 +51,30 @@ const zeroRelay: Relay = {
 };
 
 export const processSchema: Schema<Process> = describes<Process>()(
-  Type.Object(
+  object(
     {
-      pid: Type.Integer({ minimum: 0, description: 'Process id as this host sees it; 0 is the reserved kernel row' }),
+      pid: integer({ minimum: 0, description: 'Process id as this host sees it; 0 is the reserved kernel row' }),
       startedAt: instant('When the process started; with the pid this identifies it, as pids are reused'),
       exitedAt: nullable(instant('When it ended; null while it lives')),
-      name: Type.String({
+      name: string({
         description: "The kernel's name of the process (comm, at most 15 characters), as last seen",
       }),
-      executable: nullable(Type.String({ description: 'Path of the executable; null where it is not known' })),
-      command: Type.String({ description: 'Command line, arguments joined by spaces' }),
-      user: nullable(Type.String({ description: 'User name; null where the uid has none' })),
-      uid: Type.Integer({ minimum: 0, description: 'User id' }),
-      parentPid: nullable(Type.Integer({ minimum: 0, description: 'Process id of the parent' })),
-      app: Type.String({ description: 'Profile, unit, container or executable that the process belongs to' }),
-      unit: nullable(Type.String({ description: 'systemd unit' })),
-      container: nullable(Type.String({ description: 'Container id' })),
-      profile: nullable(Type.String({ description: 'Application profile that recognised it' })),
+      executable: nullable(string({ description: 'Path of the executable; null where it is not known' })),
+      command: string({ description: 'Command line, arguments joined by spaces' }),
+      user: nullable(string({ description: 'User name; null where the uid has none' })),
+      uid: integer({ minimum: 0, description: 'User id' }),
+      parentPid: nullable(integer({ minimum: 0, description: 'Process id of the parent' })),
+      app: string({ description: 'Profile, unit, container or executable that the process belongs to' }),
+      unit: nullable(string({ description: 'systemd unit' })),
+      container: nullable(string({ description: 'Container id' })),
+      profile: nullable(string({ description: 'Application profile that recognised it' })),
       netns: nullable(
-        Type.Integer({ minimum: 0, description: 'Inode of its network namespace; null where it is not known' }),
+        integer({ minimum: 0, description: 'Inode of its network namespace; null where it is not known' }),
       ),
       traffic: trafficSchema,
-      payloadShares: Type.Array(payloadShareSchema, { description: 'Adds up to traffic.payload' }),
-      unattributed: Type.Optional(
-        Type.Array(unattributedTrafficSchema, {
+      payloadShares: array(payloadShareSchema, { description: 'Adds up to traffic.payload' }),
+      unattributed: optional(
+        array(unattributedTrafficSchema, {
           description: 'Only on process 0: packets without an owner, by reason',
         }),
       ),
@@ -101,12 +112,12 @@ export const processSchema: Schema<Process> = describes<Process>()(
 );
 
 export const appSchema: Schema<App> = describes<App>()(
-  Type.Object(
+  object(
     {
-      app: Type.String({ description: 'Profile, unit, container or executable' }),
-      processes: Type.Integer({ minimum: 0, description: 'Processes that live now' }),
+      app: string({ description: 'Profile, unit, container or executable' }),
+      processes: integer({ minimum: 0, description: 'Processes that live now' }),
       traffic: trafficSchema,
-      payloadShares: Type.Array(payloadShareSchema, { description: 'Adds up to traffic.payload' }),
+      payloadShares: array(payloadShareSchema, { description: 'Adds up to traffic.payload' }),
       relay: relaySchema,
     },
     {

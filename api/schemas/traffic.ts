@@ -1,4 +1,3 @@
-import { Type } from 'typebox';
 import type {
   Direction,
   PayloadShare,
@@ -9,7 +8,7 @@ import type {
   WireTraffic,
 } from '../../agent/readings.ts';
 import type { Schema } from './schema.ts';
-import { bytes, describes, oneOf, packets } from './schema.ts';
+import { bytes, describes, object, oneOf, packets, string } from './schema.ts';
 
 export const directionSchema: Schema<Direction> = oneOf(['rx', 'tx'], 'rx: received by this host; tx: sent by it');
 export const protocolSchema: Schema<Protocol> = oneOf(
@@ -34,28 +33,28 @@ const payloadMembers = {
 };
 
 export const wireTrafficSchema: Schema<WireTraffic> = describes<WireTraffic>()(
-  Type.Object(wireMembers, { title: 'WireTraffic', description: 'What crosses the IP layer' }),
+  object(wireMembers, { title: 'WireTraffic', description: 'What crosses the IP layer' }),
 );
 
 export const payloadTrafficSchema: Schema<PayloadTraffic> = describes<PayloadTraffic>()(
-  Type.Object(payloadMembers, {
+  object(payloadMembers, {
     title: 'PayloadTraffic',
     description: 'What processes read and wrote through sockets',
   }),
 );
 
 export const payloadShareSchema: Schema<PayloadShare> = describes<PayloadShare>()(
-  Type.Object(
+  object(
     { ...payloadMembers, protocol: protocolSchema, scope: scopeSchema },
     { title: 'PayloadShare', description: 'One part of the payload, by transport and by where the peer is' },
   ),
 );
 
 export const unattributedTrafficSchema: Schema<UnattributedTraffic> = describes<UnattributedTraffic>()(
-  Type.Object(
+  object(
     {
       ...wireMembers,
-      reason: Type.String({ description: 'Why these packets have no owner', examples: ['no-socket'] }),
+      reason: string({ description: 'Why these packets have no owner', examples: ['no-socket'] }),
     },
     { title: 'UnattributedTraffic', description: 'Packets that belong to no process, by reason' },
   ),
@@ -65,7 +64,7 @@ export const trafficSchema: Schema<{ wire: WireTraffic; payload: PayloadTraffic 
   wire: WireTraffic;
   payload: PayloadTraffic;
 }>()(
-  Type.Object(
+  object(
     { wire: wireTrafficSchema, payload: payloadTrafficSchema },
     { title: 'Traffic', description: 'The same traffic on the wire and as payload' },
   ),

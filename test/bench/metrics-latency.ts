@@ -40,7 +40,7 @@ export async function measureMetrics(bench: Bench): Promise<Section> {
   const { series: base } = await scrape(many.port);
   const apps = Math.max(1, Math.ceil((MANY_SERIES - base) / SERIES_PER_APP));
   bench.progress(`metrics: making ${apps} apps`);
-  const folder = join(bench.folder, 'apps');
+  const folder = join(bench.folder, 'many-apps');
   mkdirSync(folder);
   const inClient = `--net=/run/netns/${hosts.client.name}`;
   const command = [bench.programs.apps, folder, String(apps), hosts.server.address4, DISCARD_PORT];

@@ -7,7 +7,6 @@ import { type Host, type Hosts, type Running, start, waitForPort } from '../e2e/
 import type { Bench } from './bench.ts';
 
 export type Kind = 'tcp' | 'udp';
-export const KINDS: readonly Kind[] = ['udp', 'tcp'];
 
 export interface Rate {
   bytesPerSecond: number;
@@ -34,15 +33,15 @@ export class Streams {
   }
 
   /** They end with the hosts. */
-  static async start(hosts: Hosts, bench: Bench): Promise<Streams> {
+  static async start(hosts: Hosts, kinds: readonly Kind[], bench: Bench): Promise<Streams> {
     const clients = new Map<Kind, Running>();
-    for (const kind of KINDS) {
-      iperf3(hosts.server, bench, `server-${kind}`, ['--server', '--port', String(PORTS[kind])]);
+    for (const kind of kinds) {
+      iperf3(hosts.server, bench, kind, ['--server', '--port', String(PORTS[kind])]);
       await waitForPort(hosts.server, 'tcp', PORTS[kind]);
       // Sender and receiver each on a CPU of their own, where the scheduler can't move them between rounds.
       const affinity = cpus().length > 1 ? ['--affinity', '0,1'] : [];
       const to = ['--client', hosts.server.address4, '--port', String(PORTS[kind]), '--time', FOREVER];
-      const client = iperf3(hosts.client, bench, `client-${kind}`, [...to, ...ARGUMENTS[kind], ...affinity]);
+      const client = iperf3(hosts.client, bench, kind, [...to, ...ARGUMENTS[kind], ...affinity]);
       clients.set(kind, client);
       await sleep(1000);
       client.child.kill('SIGSTOP');
@@ -87,8 +86,8 @@ export class Streams {
   }
 }
 
-function iperf3(host: Host, { folder }: Bench, name: string, commandArguments: string[]): Running {
-  const path = join(folder, `iperf3-${name}`);
+function iperf3(host: Host, { folder }: Bench, kind: Kind, commandArguments: string[]): Running {
+  const path = join(folder, `iperf3-${kind}-${host.name}`);
   return start(host, ['iperf3', '--interval', '0', ...commandArguments], {
     output: `${path}.output`,
     errors: `${path}.errors`,

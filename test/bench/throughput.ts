@@ -3,10 +3,11 @@ import { Agent } from '../e2e/agent.ts';
 import { Hosts } from '../e2e/hosts.ts';
 import type { Bench } from './bench.ts';
 import { median, ratioSpread } from './statistics.ts';
-import { KINDS, type Kind, type Rate, Streams } from './streams.ts';
+import { type Kind, type Rate, Streams } from './streams.ts';
 import { formatNumber, formatRange, type Section } from './table.ts';
 
 const WANTED_TCP = 0.98;
+const KINDS: readonly Kind[] = ['tcp', 'udp'];
 
 const MEASURES: Readonly<Record<Kind, { what: string; of: (rate: Rate) => number }>> = {
   tcp: { what: 'TCP, Gbit/s', of: ({ bytesPerSecond }) => (bytesPerSecond * 8) / 1e9 },
@@ -17,7 +18,7 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
   const rounds = bench.quick ? 2 : 7;
   const windowMs = bench.quick ? 600 : 1500;
   await using hosts = await Hosts.make({ offloads: true });
-  const streams = await Streams.start(hosts, bench);
+  const streams = await Streams.start(hosts, KINDS, bench);
   const rates = { with: { tcp: [], udp: [] }, without: { tcp: [], udp: [] } } as Record<
     'with' | 'without',
     Record<Kind, number[]>
@@ -46,7 +47,7 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
       'without, by turns, on the same two iperf3 connections over veth with GSO; sent, by the interface counters.',
     ],
     columns: ['', 'with', 'without', 'with / without', 'min to max'],
-    rows: (['tcp', 'udp'] as const).map((kind) => [
+    rows: KINDS.map((kind) => [
       MEASURES[kind].what,
       formatNumber(median(rates.with[kind])),
       formatNumber(median(rates.without[kind])),

@@ -2,8 +2,6 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 /** What a process used, as the kernel has it. */
 
-const PAGE_KILOBYTES = 1024;
-
 /** CPU time of all its threads so far, in ns: finer than the 10 ms ticks of /proc/PID/stat. Kernel: CONFIG_SCHED_INFO. */
 export function cpuNs(pid: number): number {
   let total = 0;
@@ -13,10 +11,13 @@ export function cpuNs(pid: number): number {
   return total;
 }
 
-export function residentBytes(pid: number): number {
-  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  if (line === null) throw new Error(`process ${pid} has ended`);
-  return Number(line[1]) * PAGE_KILOBYTES;
+/** Resident memory, and the part of it that is files mapped: Node itself, which all its processes share, and BPF maps. */
+export function residentBytes(pid: number): { all: number; mapped: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const bytes = (name: string): number => 1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
+  const resident = { all: bytes('VmRSS'), mapped: bytes('RssFile') };
+  if (Number.isNaN(resident.all)) throw new Error(`process ${pid} has ended`);
+  return resident;
 }
 
 /** The share of one core that a process uses while `work` runs. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { atEnd } from './at-end.ts';
@@ -18,6 +18,8 @@ export interface Host {
   mac: string;
   /** Inode number, as in /proc/PID/ns/net. */
   netns: number;
+  /** A process that does nothing but live there, so that its /proc/PID/net shows the host's. */
+  holder: number;
 }
 
 export interface InterfaceCounters {
@@ -127,7 +129,9 @@ export class Hosts implements AsyncDisposable {
         );
         const state = options.offloads ? 'on' : 'off';
         const features = ['tso', state, 'gso', state, 'tx-udp-segmentation', state, 'gro', 'off'];
-        await execute('ip', ['netns', 'exec', names[side], 'ethtool', '-K', 'eth0', ...features]);
+        for (const device of ['eth0', 'lo']) {
+          await execute('ip', ['netns', 'exec', names[side], 'ethtool', '-K', device, ...features]);
+        }
       }
       const hosts = new Hosts(
         await Hosts.#describe(names.client, 'client'),
@@ -161,7 +165,8 @@ export class Hosts implements AsyncDisposable {
     const [link] = JSON.parse(stdout) as { address: string }[];
     if (link === undefined) throw new Error(`eth0 is not in ${name}`);
     const [address4, address6] = addresses[side];
-    return { name, address4, address6, mac: link.address, netns: statSync(`/run/netns/${name}`).ino };
+    const netns = statSync(`/run/netns/${name}`).ino;
+    return { name, address4, address6, mac: link.address, netns, holder: await hold(name, netns) };
   }
 
   remove(): void {
@@ -172,6 +177,15 @@ export class Hosts implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.remove();
   }
+}
+
+async function hold(name: string, netns: number): Promise<number> {
+  const command = ['--pdeathsig', 'KILL', 'nsenter', `--net=/run/netns/${name}`, 'sleep', 'infinity'];
+  const { pid } = spawn('setpriv', command, { stdio: 'ignore' }).on('error', () => undefined);
+  for (const end = Date.now() + 10_000; pid !== undefined && Date.now() < end; await sleep(2)) {
+    if (statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino === netns) return pid;
+  }
+  throw new Error(`no process could be started in ${name}`);
 }
 
 async function batch(commands: string, namespace?: string): Promise<void> {
@@ -228,13 +242,19 @@ export async function waitForPort(host: Host, protocol: 'tcp' | 'udp', port: num
   throw new Error(`nothing listens on ${protocol} port ${port} of ${host.name}`);
 }
 
-/** What the kernel counted on an interface, link headers included. */
-export async function interfaceCounters(host: Host, name = 'eth0'): Promise<InterfaceCounters> {
-  const { stdout } = await execute('ip', ['-n', host.name, '-s', '-j', 'link', 'show', 'dev', name]);
-  const [link] = JSON.parse(stdout) as { stats64: Record<'rx' | 'tx', { bytes: number; packets: number }> }[];
-  if (link === undefined) throw new Error(`${name} is not in ${host.name}`);
-  const { rx, tx } = link.stats64;
-  return { receivedBytes: rx.bytes, receivedPackets: rx.packets, sentBytes: tx.bytes, sentPackets: tx.packets };
+/** What the kernel counted on an interface. */
+export function interfaceCounters(host: Host, name = 'eth0'): InterfaceCounters {
+  const lines = readFileSync(`/proc/${host.holder}/net/dev`, 'utf8').split('\n');
+  const line = lines.map((text) => text.trim()).find((text) => text.startsWith(`${name}:`));
+  if (line === undefined) throw new Error(`${name} is not in ${host.name}`);
+  const fields = line
+    .slice(name.length + 1)
+    .trim()
+    .split(/ +/)
+    .map(Number);
+  const [receivedBytes = 0, receivedPackets = 0] = fields;
+  const [sentBytes = 0, sentPackets = 0] = fields.slice(8);
+  return { receivedBytes, receivedPackets, sentBytes, sentPackets };
 }
 
 /** Waits for a file that a program makes when it is ready. */

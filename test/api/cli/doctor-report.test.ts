@@ -9,7 +9,7 @@ t.test('a healthy host is told so, with its books', async (t) => {
   t.match(text, /Agent 0\.1\.0 on kernel 6\.1\.0-28-amd64/);
   t.match(text, /taken over from an earlier agent/);
   t.match(text, /Hooks in use: 2 of 2\./);
-  t.match(text, /attached +cgroup_skb\/egress \(count_egress, 1,000 runs of 59 ns\)/);
+  t.match(text, /attached +cgroup_skb\/egress \(count_egress\), 1,000 runs of 59 ns/);
   t.match(text, /attached +cgroup_skb\/ingress \(count_ingress\)/);
   t.match(text, /fentry: splice is counted from packets \(EPERM\)/);
   t.match(text, /Lost: nothing\./);
@@ -29,7 +29,11 @@ t.test('what is wrong is named', async (t) => {
       { reason: 'other', count: 0 },
     ],
     unattributed: [{ reason: 'quiet', ...makeWire({ receivedBytes: 0, sentBytes: 0 }) }],
-    maps: [{ name: 'flows', type: 'lru_hash', entries: null, capacity: 10, bytes: 5 }],
+    maps: [
+      { name: 'flows', type: 'lru_hash', entries: null, capacity: 10, bytes: 5 },
+      { name: 'owners', type: 'sk_storage', entries: null, capacity: 0, bytes: 0 },
+      { name: 'events', type: 'ringbuf', entries: null, capacity: 1_048_576, bytes: 5 },
+    ],
     reconciliation: [{ direction: 'rx', interfacesBytes: 100, processesBytes: 90, kernelBytes: 20, errorBytes: -10 }],
   });
   status.programs[0] = { name: 'p', hook: 'tp_btf/x\x1b', attached: false, runCount: null, nanosecondsPerRun: null };
@@ -39,7 +43,9 @@ t.test('what is wrong is named', async (t) => {
   t.match(text, /NOT ATTACHED {2}tp_btf\/x\\x1b \(p\)/);
   t.match(text, /Missing on this host: nothing\./);
   t.match(text, /LOST.*\n {2}1,234 flow-table-full\n\n/);
-  t.match(text, /flows \(lru_hash\): holds up to 10/);
+  t.match(text, /flows \(lru_hash\): room for 10\n/);
+  t.match(text, /owners \(sk_storage\): as many as there are\n/);
+  t.match(text, /events \(ringbuf\): room for 1\.05 MB\n/);
   t.match(text, /10 bytes too many \(10 %\)/);
   t.notMatch(text, /Packets without an owner|taken over/);
   t.match(text, /Something is wrong/);

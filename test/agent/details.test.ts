@@ -1,0 +1,161 @@
+import { readlinkSync } from 'node:fs';
+import t from 'tap';
+import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from '../../agent/details.ts';
+import {
+  RL_PROCESS_DETAILS_OFFSET,
+  type RlProcessDetails,
+  readRlProcessDetails,
+} from '../../bpf/layouts.ts';
+import { encodeDetails, FIRST_PID, type ProcessShape } from './fake-kernel.ts';
+
+const CAPACITY = 256;
+
+function read(bytes: Buffer): RlProcessDetails {
+  return readRlProcessDetails(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
+}
+
+function decode(override: Partial<ProcessShape> = {}, change: (bytes: Buffer) => void = () => undefined): ProcessDetails {
+  const bytes = encodeDetails({
+    pid: FIRST_PID,
+    startNs: 1n,
+    uid: 0,
+    executable: '/usr/sbin/nginx',
+    argv: ['nginx'],
+    cgroup: '/system.slice/nginx.service',
+    parentPid: 1,
+    netns: 4_026_531_840,
+    ...override,
+  });
+  change(bytes);
+  return decodeDetails(read(bytes));
+}
+
+/** Puts these bytes where the command stands. */
+function withCommand(command: Buffer): (bytes: Buffer) => void {
+  return (bytes) => {
+    bytes.writeUInt16LE(command.copy(bytes, RL_PROCESS_DETAILS_OFFSET.command), RL_PROCESS_DETAILS_OFFSET.commandLength);
+  };
+}
+
+function makeDetails(override: Partial<ProcessDetails> = {}): ProcessDetails {
+  return { executable: '/bin/x', command: 'x', cgroup: '/a.service', parentPid: 1, netns: 2, ...override };
+}
+
+t.test('paths are put together from the leaf up', async (t) => {
+  for (const path of ['/usr/sbin/nginx', '/init', '/a/b/c/d/e/f/g/h', '/opt/naïve café/日本', '/with space/x']) {
+    t.match(decode({ executable: path, cgroup: path }), { executable: path, cgroup: path });
+  }
+});
+
+t.test('what the kernel could not read is not made up', async (t) => {
+  t.match(decode({ executable: '/', cgroup: '/', argv: [], parentPid: 0, netns: 0 }), {
+    executable: null,
+    command: '',
+    cgroup: '/',
+    parentPid: null,
+    netns: null,
+  });
+});
+
+t.test('arguments are joined by blanks, and what is left over at their end is cut off', async (t) => {
+  for (const [argv, expected] of [
+    [['curl'], 'curl'],
+    [['curl', '-4', 'http://[::1]:80/?a=b c'], 'curl -4 http://[::1]:80/?a=b c'],
+    [['sh', '-c', 'a\nb'], 'sh -c a\nb'],
+    [['prog', '', 'x'], 'prog  x'],
+    [['prog', ''], 'prog'],
+    [['nginx: worker process', '', '', '', ''], 'nginx: worker process'],
+    [['', '', ''], ''],
+    [['naïve', '日本'], 'naïve 日本'],
+  ] as const) {
+    t.equal(decode({ argv }).command, expected);
+  }
+});
+
+t.test('a command without a NUL at its end is whole', async (t) => {
+  t.equal(decode({}, withCommand(Buffer.from('postgres: writer'))).command, 'postgres: writer');
+});
+
+t.test('what lies behind the given lengths is another process’s', async (t) => {
+  const leftOver = (bytes: Buffer): void => {
+    for (const at of ['executable', 'command', 'cgroup'] as const) {
+      const start = RL_PROCESS_DETAILS_OFFSET[at];
+      const length = bytes.readUInt16LE(RL_PROCESS_DETAILS_OFFSET[`${at}Length`]);
+      bytes.fill('x', start + length, start + CAPACITY);
+    }
+  };
+  t.same(decode({}, leftOver), decode());
+});
+
+t.test('details that lie in the middle of a buffer are read from there', async (t) => {
+  const bytes = encodeDetails({
+    pid: 1,
+    startNs: 1n,
+    uid: 0,
+    executable: '/bin/a',
+    argv: ['a', 'b'],
+    cgroup: '/c',
+    parentPid: 9,
+    netns: 8,
+  });
+  const larger = Buffer.concat([Buffer.alloc(40, 'z'), bytes, Buffer.alloc(40, 'z')]);
+  t.same(decodeDetails(readRlProcessDetails(new DataView(larger.buffer, larger.byteOffset), 40)), {
+    executable: '/bin/a',
+    command: 'a b',
+    cgroup: '/c',
+    parentPid: 9,
+    netns: 8,
+  });
+});
+
+t.test('a command that fills its room is decoded as far as it goes', async (t) => {
+  const cut = Buffer.from('x'.repeat(CAPACITY - 1) + 'é').subarray(0, CAPACITY);
+  t.equal(decode({}, withCommand(cut)).command, `${'x'.repeat(CAPACITY - 1)}\ufffd`);
+});
+
+t.test('what the kernel knows is not read again', async (t) => {
+  const details = makeDetails();
+  t.same(
+    completeDetails(details, process.pid, () => true),
+    details,
+  );
+});
+
+t.test('what the kernel had no room for is completed while the process lives', async (t) => {
+  const ownCommand = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
+  for (const [title, details] of [
+    ['nothing known', UNKNOWN_DETAILS],
+    ['a command that was cut', makeDetails({ executable: null, command: 'y'.repeat(CAPACITY) })],
+    ['a command cut in the NUL', makeDetails({ executable: null, command: 'y'.repeat(CAPACITY - 1) })],
+    ['a command cut in a character', makeDetails({ executable: null, command: `${'y'.repeat(CAPACITY - 1)}\ufffd` })],
+  ] as const) {
+    const completed = completeDetails(details, process.pid, () => true);
+    t.ok(completed.command.endsWith(ownCommand.at(-1) ?? ''), title);
+    t.equal(completed.executable, readlinkSync('/proc/self/exe'), title);
+    t.equal(completed.parentPid, details.parentPid, title);
+  }
+});
+
+t.test('a command that just fits is not taken for a cut one', async (t) => {
+  const details = makeDetails({ command: 'y'.repeat(CAPACITY - 2) });
+  t.equal(completeDetails(details, process.pid, () => true).command, details.command);
+});
+
+t.test('nothing is taken from a pid that may be another’s by now', async (t) => {
+  t.same(
+    completeDetails(UNKNOWN_DETAILS, process.pid, () => false),
+    UNKNOWN_DETAILS,
+  );
+});
+
+t.test('a process that has gone keeps what is known of it', async (t) => {
+  const cut = makeDetails({ command: 'y'.repeat(CAPACITY) });
+  t.same(
+    completeDetails(cut, FIRST_PID, () => true),
+    cut,
+  );
+  t.same(
+    completeDetails(UNKNOWN_DETAILS, FIRST_PID, () => true),
+    UNKNOWN_DETAILS,
+  );
+});
