@@ -15,7 +15,7 @@ export class Exposition {
   family(name: string, type: MetricType, help: string): void {
     // OpenMetrics names a counter's family without the suffix that its samples have.
     const family = this.openMetrics && type === 'counter' ? name.replace(/_total$/, '') : name;
-    this.#text += `# HELP ${family} ${escapeHelp(help)}\n# TYPE ${family} ${type}\n`;
+    this.#text += `# HELP ${family} ${escapeHelp(help, this.openMetrics)}\n# TYPE ${family} ${type}\n`;
   }
 
   /** @param labels as `label()` made them, or empty */
@@ -23,10 +23,10 @@ export class Exposition {
     this.#text += labels === '' ? `${name} ${value}\n` : `${name}{${labels}} ${value}\n`;
   }
 
-  /** Whole families, as another writer made them, without its end mark. */
+  /** Whole families, as another writer made them in Prometheus' text format. */
   append(text: string): void {
-    this.#text += text.replace(/# EOF\n?$/, '');
-    if (!this.#text.endsWith('\n')) this.#text += '\n';
+    const lines = `${text.replace(/\n+/g, '\n').trim()}\n`;
+    this.#text += this.openMetrics ? lines.replace(/^# (HELP|TYPE) (\S+)_total /gm, '# $1 $2 ') : lines;
   }
 
   end(): string {
@@ -39,6 +39,7 @@ export function label(name: string, value: string): string {
   return `${name}="${value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))}"`;
 }
 
-function escapeHelp(help: string): string {
-  return help.replace(/[\\\n]/g, (c) => (c === '\n' ? '\\n' : '\\\\'));
+/** Only OpenMetrics wants quotes escaped here. */
+function escapeHelp(help: string, openMetrics: boolean): string {
+  return help.replace(openMetrics ? /[\\"\n]/g : /[\\\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`));
 }

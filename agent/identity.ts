@@ -8,7 +8,7 @@ export interface Placement {
 }
 
 const CONTAINER_ID = /(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$/;
-const MACHINE = /^(?:machine-(.+)\.scope|lxc\.payload\.(.+)|lxc\/(.+))$/;
+const MACHINE = /^(?:machine-(.+)\.scope|systemd-nspawn@(.+)\.service|lxc\.payload\.(.+))$/;
 const UNIT = /\.(?:service|scope|socket|mount|swap)$/;
 
 /** Units that only group a user's or the system's processes; their processes go by their executables. */
@@ -49,7 +49,7 @@ export function appOf({ profile, unit, container, executable, name }: Identity):
   return name;
 }
 
-/** systemd writes bytes that a unit name can't hold as \xHH. */
+/** systemd writes bytes that a unit name can't hold as \xHH; several make a character of UTF-8. */
 function unescapeUnit(name: string): string {
-  return name.replace(/\\x([0-9a-f]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+  return name.replace(/(?:\\x[0-9a-f]{2})+/g, (run) => Buffer.from(run.replaceAll('\\x', ''), 'hex').toString());
 }

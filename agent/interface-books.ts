@@ -166,8 +166,9 @@ export class InterfaceBooks {
       const seen = this.#seen(key);
       this.#store.closeInterface(id, JSON.stringify(seen));
       this.#closed.set(id, seen);
-      this.#clear(key);
+      // In this order: were the lines cleared first, a crash would leave nothing to be read again under this name.
       this.#maps.names.delete(key);
+      this.#clear(key);
       this.#maps.baselines.delete(key);
     }
   }

@@ -77,14 +77,12 @@ export class SeriesBudget {
 
 /** The agent's own health, kept by prom-client, beside the per-app families, written by hand. */
 export class Metrics {
-  readonly #text = new Registry();
-  readonly #open = new Registry();
+  readonly #registry = new Registry();
   readonly pollDuration: Histogram;
   readonly pollErrors: Counter;
 
   constructor(version: string, kernel: string) {
-    this.#open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE as unknown as typeof Registry.PROMETHEUS_CONTENT_TYPE);
-    const registers = [this.#text, this.#open];
+    const registers = [this.#registry];
     const prefix = 'relayledger_';
     const buckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1];
     const pollHelp = 'Time that one poll of the kernel took.';
@@ -125,7 +123,7 @@ export class Metrics {
     writeSockets(out, input.sockets);
     if (input.processes) writeProcesses(out, input.processes);
     writeAgent(out, input.status, dropped);
-    out.append(await (openMetrics ? this.#open : this.#text).metrics());
+    out.append(await this.#registry.metrics());
     return out.end();
   }
 }

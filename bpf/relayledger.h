@@ -18,6 +18,13 @@ enum rl_limits {
 	RL_INTERFACE_WAYS = 8,
 	RL_MAX_INTERFACES = RL_INTERFACE_SETS * RL_INTERFACE_WAYS,
 	RL_MAX_INTERFACE_NAMES = 16384,
+	RL_MAX_FLOWS = 32768,
+	RL_MAX_PAIRS = 65536,
+	RL_LAG_BUCKETS = 26,
+	RL_SIZE_CLASSES = 16,
+	RL_THREAD_SOURCES = 4,
+	RL_PROCESS_SOURCES = 8,
+	RL_FIFOS = 4,
 };
 
 enum rl_direction { RL_RX = 0, RL_TX = 1, RL_DIRECTIONS = 2 };
@@ -44,6 +51,8 @@ enum rl_lost {
 	RL_LOST_INTERFACE,   /* interface table full: its packets are missing from the books */
 	RL_LOST_DETAILS,     /* no room for name, path or command of a process */
 	RL_LOST_EVENT,       /* event ring full: the agent finds the process by scanning instead */
+	RL_LOST_FLOW,        /* flow table full: its bytes are counted, but it cannot be seen to relay */
+	RL_LOST_PAIR,        /* pair table full: likewise */
 	RL_LOSSES,
 };
 
@@ -76,6 +85,13 @@ struct rl_process {
 	__u64 reserved_payload[6];
 };
 
+/* A pipe or FIFO among a process's first file descriptors. */
+struct rl_fifo {
+	__u64 inode;
+	__u32 modes; /* 1: open for reading, 2: for writing */
+	__u32 reserved;
+};
+
 /* What is read once, at a process's first touch of the network, and again when it calls exec. */
 struct rl_process_details {
 	__u64 start_ns;
@@ -88,7 +104,9 @@ struct rl_process_details {
 	__u16 executable_length;
 	__u16 command_length;
 	__u16 cgroup_length;
-	__u16 reserved[3];
+	__u16 fifo_count;
+	__u16 reserved[2];
+	struct rl_fifo fifos[RL_FIFOS];
 	__u8 executable[RL_EXECUTABLE_LENGTH]; /* path components from the file up to the root, each NUL-terminated */
 	__u8 command[RL_COMMAND_LENGTH];       /* argv, NUL-separated, cut at the end */
 	__u8 cgroup[RL_CGROUP_LENGTH];         /* cgroup2 path components from the leaf up, each NUL-terminated */
@@ -109,9 +127,115 @@ struct rl_process_key {
 	__u32 reserved;
 };
 
-/* Kept with each thread, so that a send or receive finds its process without a hash look-up. */
-struct rl_thread {
+
+/*
+ * The relay ledger's evidence. A flow is what one process does on one socket with one peer: (socket, process) and,
+ * where the socket is not connected, (socket, process, peer). Its id is generation << 32 | index in `flows`.
+ */
+enum rl_opened { RL_OPENED_UNKNOWN = 0, RL_OPENED_ACCEPTED = 1, RL_OPENED_CONNECTED = 2 };
+
+/* What went from one flow to another. Lags by log2: bucket 0 is below 1.024 us, bucket b from 2^(b-1) to 2^b of them. */
+struct rl_pair {
+	__u64 moved;    /* bytes sent on the destination that were received on the source, each once */
+	__u64 copied;   /* bytes sent again that another destination was sent already */
+	__u64 position; /* how far into what the source received this pair has come */
+	__u32 moves;
+	__u32 copies;
+	__u32 settled;  /* moves that left nothing of the source to pass on */
+	__u32 direct;   /* moves that were the thread's next socket call after the receive */
+	__u32 same_run; /* moves in the same run of the thread (without a sleep in between) as the receive */
+	__u32 reserved;
+	__u32 lags[RL_LAG_BUCKETS]; /* since the source's last receive */
+	/* Sizes of direct moves, x received and y sent, for a regression; messages below 4 KB. */
+	__u64 size_count;
+	__u64 sum_x;
+	__u64 sum_y;
+	__u64 sum_xx;
+	__u64 sum_yy;
+	__u64 sum_xy;
+};
+
+struct rl_pair_key {
+	__u64 source;
+	__u64 destination;
+};
+
+struct rl_flow {
+	/* Written when it receives. */
+	__u64 credit; /* received and not passed on yet */
+	__u64 last_receive_ns;
+	__u64 received;
+	__u64 host;    /* hash of the peer's address; whatever has the same is the same host */
+	__u64 expired; /* credit that was too old when more came */
+	__u64 listed_ns;
+	__u32 receives;
+	__u32 last_receive_bytes;
+	__u32 last_run;
+	__u32 generation;
+	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
+	__u32 gaps[RL_LAG_BUCKETS]; /* between receives */
+	/* Written when it sends. */
+	__u64 sent;
+	__u64 unmatched;    /* sent, and nothing received accounts for it */
+	__u64 self_matched; /* sent back to where it came from */
+	__u64 partner;      /* the flow that paid for the last send */
+	__u64 first_source;
+	__u64 last_send_ns;
+	__u32 sends;
+	__u32 closed; /* its socket was closed, or its process ended */
+	__u16 sent_sizes[RL_SIZE_CLASSES];
+	struct rl_pair first; /* with first_source: one-to-one relays need no look-up */
+	/* Who it is; written once. */
+	__u64 first_ns;
+	__u64 cookie;
+	__u64 local_socket; /* AF_UNIX: kernel addresses, which only serve to find the other end */
+	__u64 remote_socket;
 	__u32 slot;
+	__u32 process_generation;
+	__u32 netns;
+	__u16 family;
+	__u16 protocol; /* IPPROTO_* */
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 opened; /* enum rl_opened */
+	__u8 scope;  /* enum rl_scope */
+	__u8 reserved[2];
+	__u8 local_address[16]; /* network byte order; IPv4 as v4-mapped IPv6 */
+	__u8 remote_address[16];
+};
+
+struct rl_peer_key {
+	__u64 cookie;
+	__u32 slot;
+	__u16 port;
+	__u16 reserved;
+	__u8 address[16];
+};
+
+struct rl_source {
+	__u64 flow;
+	__u64 ns;
+};
+
+/* The flows a process received on last, newest first: where a send looks for what it passes on. */
+struct rl_sources {
+	struct rl_source source[RL_PROCESS_SOURCES];
+};
+
+/* Kept with each thread. */
+struct rl_thread {
+	__u32 slot; /* of its process, so that no send or receive needs a hash look-up */
+	__u32 run;  /* nvcsw at the last event: a run is what a thread does between two sleeps */
+	__u64 now_ns; /* the clock, read once a run and every few events */
+	__u32 events;
+	__u8 last_was_receive;
+	__u8 has_peer; /* the peer of the message that is being sent or received, from sendmsg4/6 and recvmsg4/6 */
+	__u16 peer_port;
+	__u8 peer_address[16];
+	__u64 newest; /* the flow it received on last */
+	__u64 newest_ns;
+	__u64 last; /* the flow of its last event */
+	struct rl_source source[RL_THREAD_SOURCES];
 };
 
 /* How a socket came by its owner. */
@@ -134,6 +258,11 @@ struct rl_socket {
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	/* From here on written at every send or receive: kept off the line that each packet reads. */
 	__u64 payload[RL_DIRECTIONS];
+	__u64 flow;       /* its flow, for the process in flow_owner; 0 for none */
+	__u32 flow_owner; /* slot */
+	__u16 peer_port;  /* unconnected UDP: whom it sent to last */
+	__u16 reserved3;
+	__u8 peer_address[16];
 	__u32 copied_seq; /* TCP: what was received is counted up to here */
 	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
 	__u8 copied_valid;

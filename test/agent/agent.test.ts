@@ -321,7 +321,11 @@ t.test('those that ended are readable for 15 minutes, across a restart too', asy
     running.checkpoint();
     running.checkpoint();
     t.match(running.agent.process(FIRST_PID), { name: 'wget', exitedAt }, `${minutes} minutes`);
-    t.same(running.agent.processes().map(({ name }) => name), ['kernel'], 'only when asked for');
+    t.same(
+      running.agent.processes().map(({ name }) => name),
+      ['kernel'],
+      'only when asked for',
+    );
     running = start(t, host);
     t.match(running.agent.process(FIRST_PID), { name: 'wget', exitedAt }, `${minutes} minutes, after a restart`);
   }
@@ -405,33 +409,39 @@ t.test('after lost events nobody is missed', async (t) => {
   kernel.touch({ name: 'unheard' });
   clock.advance(1000);
   t.same(listed(agent), ['unheard 0']);
-  t.match(agent.status().lost.find(({ reason }) => reason === 'event'), { count: 1 });
+  t.match(
+    agent.status().lost.find(({ reason }) => reason === 'event'),
+    { count: 1 },
+  );
 });
 
-t.test('sockets stand under their owners, and under the kernel where the owner’s slot is another’s by now', async (t) => {
-  const host = makeHost(t);
-  const { kernel, clock } = host;
-  const { agent } = start(t, host);
-  const { slot, generation } = kernel.touch({ pid: FIRST_PID, name: 'curl' });
-  host.sockets = Buffer.concat(
-    [
-      makeSocketRecord({ cookie: 1, owner: slot, ownerGeneration: generation }),
-      makeSocketRecord({ cookie: 2, owner: slot, ownerGeneration: generation - 1 }),
-      makeSocketRecord({ cookie: 3, owner: 0, ownerGeneration: 0 }),
-    ].map(encodeSocketRecord),
-  );
-  clock.advance(5000);
-  t.match(agent.sockets(), [
-    { cookie: '1', pid: FIRST_PID, name: 'curl', app: 'curl', startedAt: '2026-11-22T05:00:00.000Z' },
-    { cookie: '2', pid: 0, name: 'kernel', app: 'kernel', startedAt: null },
-    { cookie: '3', pid: 0, name: 'kernel' },
-  ]);
-  t.match(agent.flows(FIRST_PID), [{ cookie: '1', pid: FIRST_PID, remotePort: 443 }]);
-  t.equal(agent.flows(FIRST_PID).length, 1);
-  host.sockets = Buffer.alloc(0);
-  clock.advance(1);
-  t.equal(agent.sockets(FIRST_PID).length, 0, 'asked for one process, the answer is fresh');
-});
+t.test(
+  'sockets stand under their owners, and under the kernel where the owner’s slot is another’s by now',
+  async (t) => {
+    const host = makeHost(t);
+    const { kernel, clock } = host;
+    const { agent } = start(t, host);
+    const { slot, generation } = kernel.touch({ pid: FIRST_PID, name: 'curl' });
+    host.sockets = Buffer.concat(
+      [
+        makeSocketRecord({ cookie: 1, owner: slot, ownerGeneration: generation }),
+        makeSocketRecord({ cookie: 2, owner: slot, ownerGeneration: generation - 1 }),
+        makeSocketRecord({ cookie: 3, owner: 0, ownerGeneration: 0 }),
+      ].map(encodeSocketRecord),
+    );
+    clock.advance(5000);
+    t.match(agent.sockets(), [
+      { cookie: '1', pid: FIRST_PID, name: 'curl', app: 'curl', startedAt: '2026-11-22T05:00:00.000Z' },
+      { cookie: '2', pid: 0, name: 'kernel', app: 'kernel', startedAt: null },
+      { cookie: '3', pid: 0, name: 'kernel' },
+    ]);
+    t.match(agent.flows(FIRST_PID), [{ cookie: '1', pid: FIRST_PID, remotePort: 443 }]);
+    t.equal(agent.flows(FIRST_PID).length, 1);
+    host.sockets = Buffer.alloc(0);
+    clock.advance(1);
+    t.equal(agent.sockets(FIRST_PID).length, 0, 'asked for one process, the answer is fresh');
+  },
+);
 
 t.test('starts and ends are published to whoever listens', async (t) => {
   const host = makeHost(t);
@@ -498,7 +508,11 @@ t.test('the series of /metrics never go backwards, whoever comes and goes', asyn
     }
     t.same(apps, ['app-0', 'app-1', 'app-2', 'other'].slice(0, Math.min(4, round + 1)));
   }
-  t.equal([...previous.values()].reduce((a, b) => a + b), 1266, 'all that was received is in one of them');
+  t.equal(
+    [...previous.values()].reduce((a, b) => a + b),
+    1266,
+    'all that was received is in one of them',
+  );
 });
 
 t.test('series by process are there only when asked for', async (t) => {

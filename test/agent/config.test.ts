@@ -69,7 +69,14 @@ const LAYERS: readonly {
     argv: [`--${flag}`, '/by/flag'],
     values: ['/by/file', '/by/environment', '/by/flag'] as [string, string, string],
   })),
-  { flag: 'interval', key: 'interval', yaml: '2.5', variable: '0.1', argv: ['--interval=3600'], values: [2.5, 0.1, 3600] },
+  {
+    flag: 'interval',
+    key: 'interval',
+    yaml: '2.5',
+    variable: '0.1',
+    argv: ['--interval=3600'],
+    values: [2.5, 0.1, 3600],
+  },
   {
     flag: 'log-level',
     key: 'logLevel',
@@ -78,7 +85,14 @@ const LAYERS: readonly {
     argv: ['--log-level', 'fatal'],
     values: ['warn', 'trace', 'fatal'],
   },
-  { flag: 'max-apps', key: 'maxApps', yaml: '1', variable: '20', argv: ['--max-apps', '100000'], values: [1, 20, 100_000] },
+  {
+    flag: 'max-apps',
+    key: 'maxApps',
+    yaml: '1',
+    variable: '20',
+    argv: ['--max-apps', '100000'],
+    values: [1, 20, 100_000],
+  },
   {
     flag: 'metrics-per-process',
     key: 'metricsPerProcess',
@@ -123,7 +137,9 @@ t.test('truth is written in any of its ways', async (t) => {
 });
 
 t.test('a variable that is empty counts as not set', async (t) => {
-  const environment = Object.fromEntries(LAYERS.map(({ flag }) => [`RELAYLEDGER_${flag.toUpperCase().replaceAll('-', '_')}`, '']));
+  const environment = Object.fromEntries(
+    LAYERS.map(({ flag }) => [`RELAYLEDGER_${flag.toUpperCase().replaceAll('-', '_')}`, '']),
+  );
   t.same(read(t, [], environment), read(t));
   t.same(readConfig([], { RELAYLEDGER_CONFIG: '' }), readConfig([], {}), 'the path of the file too');
 });
@@ -162,7 +178,13 @@ t.test('a bad value is refused with the option, its source and what is allowed',
     ['an empty address', '', {}, ['--listen', 'a:1', '--listen', ''], ['--listen', 'empty']],
     ['an address too few', '', { RELAYLEDGER_LISTEN: 'a:1,' }, [], ['RELAYLEDGER_LISTEN', 'empty']],
     ['a number among addresses', 'listen: ["a:1", 2]', {}, [], [inFile('listen')]],
-    ['a level that is none', '', {}, ['--log-level', 'loud'], ['--log-level', 'loud', 'trace, debug, info, warn, error, fatal']],
+    [
+      'a level that is none',
+      '',
+      {},
+      ['--log-level', 'loud'],
+      ['--log-level', 'loud', 'trace, debug, info, warn, error, fatal'],
+    ],
     ['a level in the file', 'log-level: loud', {}, [], [inFile('log-level'), 'loud']],
     ['a level in the environment', '', { RELAYLEDGER_LOG_LEVEL: 'INFO' }, [], ['RELAYLEDGER_LOG_LEVEL', 'INFO']],
     ['an option that is none', '', {}, ['--listne', 'x'], ['--listne', '--help']],
@@ -187,7 +209,10 @@ t.test('a key that is no option is refused, whatever JavaScript knows under that
   for (const key of ['listne', 'stateDir', 'config', 'constructor', 'toString', '__proto__']) {
     t.throws(
       () => read(t, [], {}, `${JSON.stringify(key)}: 1`),
-      { code: 'AGENT_OPTION_INVALID', message: `${key} in the configuration file: there is no such option; see relayledger agent --help` },
+      {
+        code: 'AGENT_OPTION_INVALID',
+        message: `${key} in the configuration file: there is no such option; see relayledger agent --help`,
+      },
       key,
     );
   }
@@ -207,7 +232,10 @@ t.test('a file that is there and cannot be used is reported with its path, in on
     ['text', /must be a YAML mapping/],
   ] as const) {
     const path = join(folder, name);
-    for (const attempt of [() => readConfig(['--config', path], {}), () => readConfig([], { RELAYLEDGER_CONFIG: path })]) {
+    for (const attempt of [
+      () => readConfig(['--config', path], {}),
+      () => readConfig([], { RELAYLEDGER_CONFIG: path }),
+    ]) {
       t.throws(attempt, { code: 'AGENT_CONFIG_UNREADABLE', message: reason }, name);
       t.throws(attempt, { message: new RegExp(`^[^\\n]*${path}[^\\n]*$`) }, name);
     }

@@ -14,7 +14,10 @@ import {
 import { RL_PROCESS_OFFSET, RL_PROCESS_SIZE, RlProtocol, RlScope, readRlProcess } from '../../bpf/layouts.ts';
 
 t.test('a vector is zero where nothing is given, and never longer than its kind', async (t) => {
-  t.same([...makeCounters()], Array.from({ length: 22 }, () => 0));
+  t.same(
+    [...makeCounters()],
+    Array.from({ length: 22 }, () => 0),
+  );
   t.same([...makeCounters([1, 2])].slice(0, 3), [1, 2, 0]);
   t.equal(makeCounters(Array.from({ length: 50 }, () => 1)).length, COUNTERS);
 });

@@ -1,11 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import t from 'tap';
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from '../../agent/details.ts';
-import {
-  RL_PROCESS_DETAILS_OFFSET,
-  type RlProcessDetails,
-  readRlProcessDetails,
-} from '../../bpf/layouts.ts';
+import { RL_PROCESS_DETAILS_OFFSET, type RlProcessDetails, readRlProcessDetails } from '../../bpf/layouts.ts';
 import { encodeDetails, FIRST_PID, type ProcessShape } from './fake-kernel.ts';
 
 const CAPACITY = 256;
@@ -14,7 +10,10 @@ function read(bytes: Buffer): RlProcessDetails {
   return readRlProcessDetails(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
 }
 
-function decode(override: Partial<ProcessShape> = {}, change: (bytes: Buffer) => void = () => undefined): ProcessDetails {
+function decode(
+  override: Partial<ProcessShape> = {},
+  change: (bytes: Buffer) => void = () => undefined,
+): ProcessDetails {
   const bytes = encodeDetails({
     pid: FIRST_PID,
     startNs: 1n,
@@ -33,7 +32,10 @@ function decode(override: Partial<ProcessShape> = {}, change: (bytes: Buffer) =>
 /** Puts these bytes where the command stands. */
 function withCommand(command: Buffer): (bytes: Buffer) => void {
   return (bytes) => {
-    bytes.writeUInt16LE(command.copy(bytes, RL_PROCESS_DETAILS_OFFSET.command), RL_PROCESS_DETAILS_OFFSET.commandLength);
+    bytes.writeUInt16LE(
+      command.copy(bytes, RL_PROCESS_DETAILS_OFFSET.command),
+      RL_PROCESS_DETAILS_OFFSET.commandLength,
+    );
   };
 }
 

@@ -5,7 +5,8 @@ export class FakeClock implements Clock {
   wallMs: number;
   bootTimeNs: bigint;
 
-  constructor({ wallMs = Date.UTC(2026, 10, 22, 5), bootNs = 1_000_000_000_000n } = {}) {
+  constructor(override: { wallMs?: number; bootNs?: bigint } = {}) {
+    const { wallMs = Date.UTC(2026, 10, 22, 5), bootNs = 1_000_000_000_000n } = override;
     this.wallMs = wallMs;
     this.bootTimeNs = bootNs;
   }

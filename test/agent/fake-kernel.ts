@@ -116,7 +116,12 @@ export class FakeKernel {
 
   /** A process touches the network for the first time. */
   touch(override: Partial<ProcessShape> = {}): FakeProcess {
-    const { pid = this.#nextPid++, startNs = this.#clock.bootNs(), name = 'curl', executable = `/usr/bin/${name}` } = override;
+    const {
+      pid = this.#nextPid++,
+      startNs = this.#clock.bootNs(),
+      name = 'curl',
+      executable = `/usr/bin/${name}`,
+    } = override;
     const shape: ProcessShape = {
       pid,
       startNs,

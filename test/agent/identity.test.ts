@@ -5,7 +5,14 @@ const ID = '3f4e1c0d9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d';
 const POD = '1a2b3c4d_5e6f_7081_92a3_b4c5d6e7f809';
 
 function makeIdentity(override: Partial<Identity> = {}): Identity {
-  return { profile: null, unit: null, container: null, executable: '/usr/bin/python3.11', name: 'python3', ...override };
+  return {
+    profile: null,
+    unit: null,
+    container: null,
+    executable: '/usr/bin/python3.11',
+    name: 'python3',
+    ...override,
+  };
 }
 
 t.test('the unit is the innermost one of the path', async (t) => {
@@ -102,19 +109,22 @@ t.test('machines go by their names', async (t) => {
   }
 });
 
-t.test('an app is the profile, the container, the unit, the executable or the name, the first that there is', async (t) => {
-  const full = makeIdentity({ profile: 'skype', container: ID, unit: 'a.service' });
-  for (const [identity, expected] of [
-    [full, 'skype'],
-    [{ ...full, profile: null }, ID.slice(0, 12)],
-    [{ ...full, profile: null, container: 'web' }, 'web'],
-    [{ ...full, profile: null, container: null }, 'a'],
-    [makeIdentity(), 'python3.11'],
-    [makeIdentity({ executable: null }), 'python3'],
-  ] as const) {
-    t.equal(appOf(identity), expected);
-  }
-});
+t.test(
+  'an app is the profile, the container, the unit, the executable or the name, the first that there is',
+  async (t) => {
+    const full = makeIdentity({ profile: 'skype', container: ID, unit: 'a.service' });
+    for (const [identity, expected] of [
+      [full, 'skype'],
+      [{ ...full, profile: null }, ID.slice(0, 12)],
+      [{ ...full, profile: null, container: 'web' }, 'web'],
+      [{ ...full, profile: null, container: null }, 'a'],
+      [makeIdentity(), 'python3.11'],
+      [makeIdentity({ executable: null }), 'python3'],
+    ] as const) {
+      t.equal(appOf(identity), expected);
+    }
+  },
+);
 
 t.test('a unit gives the app its name, unless it only groups what a user started', async (t) => {
   for (const [unit, expected] of [

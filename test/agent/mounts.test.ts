@@ -3,7 +3,10 @@ import { ensureBpffs, parseMountinfo } from '../../agent/mounts.ts';
 
 t.test('mounts are read with what is mounted, where, and of which kind', async (t) => {
   for (const [line, expected] of [
-    ['36 35 0:31 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate', ['/', '/sys/fs/cgroup', 'cgroup2']],
+    [
+      '36 35 0:31 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate',
+      ['/', '/sys/fs/cgroup', 'cgroup2'],
+    ],
     ['36 35 0:31 / /sys/fs/bpf rw - bpf bpf rw,mode=700', ['/', '/sys/fs/bpf', 'bpf']],
     ['36 35 0:31 / /a rw shared:1 master:2 propagate_from:3 - ext4 /dev/sda1 rw', ['/', '/a', 'ext4']],
     ['36 35 0:31 /../../x /mnt rw - cgroup2 none rw', ['/../../x', '/mnt', 'cgroup2']],

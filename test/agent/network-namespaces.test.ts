@@ -8,10 +8,22 @@ const HEADER = `Inter-|   Receive                                               
 
 t.test('interface counters are read from /proc/net/dev as the kernel formats it', async (t) => {
   for (const [title, line, expected] of [
-    ['short', '    lo:     100       2    3    4    5     6          7         8      900      10    0    0    0     0       0          0', ['lo', 100, 2, 900, 10]],
-    ['no blank behind the colon', '  eth0:1234567890123 9 0 0 0 0 0 0 9007199254740991 8 0 0 0 0 0 0', ['eth0', 1234567890123, 9, 9007199254740991, 8]],
+    [
+      'short',
+      '    lo:     100       2    3    4    5     6          7         8      900      10    0    0    0     0       0          0',
+      ['lo', 100, 2, 900, 10],
+    ],
+    [
+      'no blank behind the colon',
+      '  eth0:1234567890123 9 0 0 0 0 0 0 9007199254740991 8 0 0 0 0 0 0',
+      ['eth0', 1234567890123, 9, 9007199254740991, 8],
+    ],
     ['a colon in the name', 'eth0:1: 1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0', ['eth0:1', 1, 2, 3, 4]],
-    ['nothing yet', ' wg0:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0', ['wg0', 0, 0, 0, 0]],
+    [
+      'nothing yet',
+      ' wg0:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0',
+      ['wg0', 0, 0, 0, 0],
+    ],
   ] as const) {
     const [name, rxBytes, rxPackets, txBytes, txPackets] = expected;
     t.same(parseNetDev(`${HEADER}${line}\n`), [{ name, rxBytes, rxPackets, txBytes, txPackets }], title);

@@ -18,7 +18,9 @@ interface Harness {
   names(): string[];
 }
 
-function makeTable(override: { capacity?: number; clock?: FakeClock; restore?: TableListener['restore'] } = {}): Harness {
+function makeTable(
+  override: { capacity?: number; clock?: FakeClock; restore?: TableListener['restore'] } = {},
+): Harness {
   const clock = override.clock ?? new FakeClock();
   const kernel = new FakeKernel(clock, override.capacity ?? 16);
   const received = new Map<string, number>();
@@ -234,10 +236,13 @@ t.test('what comes after exec goes to the new app', async (t) => {
   kernel.exec(process, { name: 'curl', executable: '/usr/bin/curl', argv: ['curl', 'http://[::1]/'] });
   kernel.charge(process, { rxBytes: 7 });
   table.poll();
-  t.same([...received], [
-    ['dash', 10],
-    ['curl', 7],
-  ]);
+  t.same(
+    [...received],
+    [
+      ['dash', 10],
+      ['curl', 7],
+    ],
+  );
   t.match(only(table), { name: 'curl', app: 'curl', details: { command: 'curl http://[::1]/' } });
 });
 
@@ -394,10 +399,13 @@ t.test('the next holder of a slot starts from zero, and stale references to it s
   table.poll();
   t.equal(table.bySlot(first.slot, first.generation), undefined);
   t.equal(table.bySlot(second.slot, second.generation)?.name, 'second');
-  t.same([...received], [
-    ['first', 1000],
-    ['second', 5],
-  ]);
+  t.same(
+    [...received],
+    [
+      ['first', 1000],
+      ['second', 5],
+    ],
+  );
 });
 
 t.test('an event that comes after its process’s slot was given back brings nobody back', async (t) => {

@@ -8,8 +8,8 @@ import {
   AF_INET6,
   AF_PACKET,
   address,
-  encodeSocketRecord,
   ESTABLISHED,
+  encodeSocketRecord,
   makeSocketRecord,
   SOCK_DGRAM,
   SOCK_RAW,
@@ -27,7 +27,9 @@ function convert(override: Partial<RlSocketRecord> = {}): Socket {
 
 /** `2001:db8::1` written out in full, as bytes. */
 function fromGroups(text: string): Uint8Array {
-  return address(...text.split(':').flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]));
+  return address(
+    ...text.split(':').flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]),
+  );
 }
 
 t.test('IPv6 addresses are written as RFC 5952 says', async (t) => {

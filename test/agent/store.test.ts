@@ -127,7 +127,13 @@ t.test('a full disk is reported as such, and writing goes on when there is room 
   // A limit on file size is the full disk that needs no root; without the signal the write fails with EFBIG.
   const run = spawnSync(
     'sh',
-    ['-c', `trap '' XFSZ; ulimit -f 1000; exec "$0" --disable-warning=ExperimentalWarning "$1" "$2"`, process.execPath, fileURLToPath(new URL('fill-store.ts', import.meta.url)), folder],
+    [
+      '-c',
+      `trap '' XFSZ; ulimit -f 1000; exec "$0" --disable-warning=ExperimentalWarning "$1" "$2"`,
+      process.execPath,
+      fileURLToPath(new URL('fill-store.ts', import.meta.url)),
+      folder,
+    ],
     { encoding: 'utf8' },
   );
   t.equal(run.status, 0, run.stderr);
@@ -138,18 +144,21 @@ t.test('a full disk is reported as such, and writing goes on when there is room 
   t.same([...open(t, folder).apps().keys()], ['before', 'after']);
 });
 
-t.test('apps come back in the order in which they were first seen, so that the same ones stay within a budget', async (t) => {
-  const folder = makeFolder(t);
-  const store = open(t, folder);
-  const counters = makeCounters([1]);
-  const put = (...apps: string[]): void =>
-    store.checkpoint(makeCheckpoint({ apps: apps.map((app): [string, Counters] => [app, counters]) }));
-  put('first', 'second');
-  put('third');
-  put('first');
-  put('second', 'first');
-  t.same([...open(t, folder).apps().keys()], ['first', 'second', 'third']);
-});
+t.test(
+  'apps come back in the order in which they were first seen, so that the same ones stay within a budget',
+  async (t) => {
+    const folder = makeFolder(t);
+    const store = open(t, folder);
+    const counters = makeCounters([1]);
+    const put = (...apps: string[]): void =>
+      store.checkpoint(makeCheckpoint({ apps: apps.map((app): [string, Counters] => [app, counters]) }));
+    put('first', 'second');
+    put('third');
+    put('first');
+    put('second', 'first');
+    t.same([...open(t, folder).apps().keys()], ['first', 'second', 'third']);
+  },
+);
 
 t.test('processes are forgotten once they ended before the given time and their slots were given back', async (t) => {
   const now = 100 * HOUR;
@@ -169,13 +178,18 @@ t.test('processes are forgotten once they ended before the given time and their 
   }
 });
 
-t.test('a slot that this checkpoint gives back keeps its row until the next one, however long ago it ended', async (t) => {
-  const store = open(t, makeFolder(t));
-  store.checkpoint(makeCheckpoint({ processes: [makeProcess({ exitedAtMs: 1, freed: true })], forgetBeforeMs: HOUR }));
-  t.match(store.processes(), [{ freed: true }], 'the kernel still has the slot');
-  store.checkpoint(makeCheckpoint({ forgetBeforeMs: HOUR }));
-  t.same(store.processes(), []);
-});
+t.test(
+  'a slot that this checkpoint gives back keeps its row until the next one, however long ago it ended',
+  async (t) => {
+    const store = open(t, makeFolder(t));
+    store.checkpoint(
+      makeCheckpoint({ processes: [makeProcess({ exitedAtMs: 1, freed: true })], forgetBeforeMs: HOUR }),
+    );
+    t.match(store.processes(), [{ freed: true }], 'the kernel still has the slot');
+    store.checkpoint(makeCheckpoint({ forgetBeforeMs: HOUR }));
+    t.same(store.processes(), []);
+  },
+);
 
 t.test('the same epoch goes on as it was', async (t) => {
   const folder = makeFolder(t);

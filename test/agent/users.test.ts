@@ -6,14 +6,27 @@ import { makeFolder } from './folder.ts';
 
 t.test('names are read by uid, the first one where a uid has two', async (t) => {
   const text = ['root:x:0:0:root:/root:/bin/bash', 'toor:x:0:0::/root:/bin/sh', 'www-data:x:33:33::/:', ''].join('\n');
-  t.same([...parsePasswd(text)], [
-    [0, 'root'],
-    [33, 'www-data'],
-  ]);
+  t.same(
+    [...parsePasswd(text)],
+    [
+      [0, 'root'],
+      [33, 'www-data'],
+    ],
+  );
 });
 
 t.test('lines that are no user are left out', async (t) => {
-  for (const line of ['', '# a comment', '+::::::', ':x:5:5', 'name:x', 'name:x:', 'name:x:-1:', 'name:x:1e3:', 'name']) {
+  for (const line of [
+    '',
+    '# a comment',
+    '+::::::',
+    ':x:5:5',
+    'name:x',
+    'name:x:',
+    'name:x:-1:',
+    'name:x:1e3:',
+    'name',
+  ]) {
     t.equal(parsePasswd(`${line}\n`).size, 0, line);
   }
 });

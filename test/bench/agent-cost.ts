@@ -30,7 +30,7 @@ interface Cost {
 async function measureCase(options: BusyOptions, bench: Bench): Promise<Cost> {
   const rounds = 2;
   const busyMs = (1000 * (bench.windowSeconds ?? (bench.quick ? 5 : 10))) / rounds;
-  const idleMs = bench.quick ? 2000 : 3000;
+  const idleMs = 2000;
   await using load = await BusySockets.start(options, bench);
   await using agent = await Agent.start({ interval: 1 });
   await load.set('busy');

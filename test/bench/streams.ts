@@ -25,10 +25,12 @@ const SETTLE_MS = 150;
  */
 export class Streams {
   readonly #hosts: Hosts;
+  readonly #folder: string;
   readonly #clients: ReadonlyMap<Kind, Running>;
 
-  private constructor(hosts: Hosts, clients: ReadonlyMap<Kind, Running>) {
+  private constructor(hosts: Hosts, folder: string, clients: ReadonlyMap<Kind, Running>) {
     this.#hosts = hosts;
+    this.#folder = folder;
     this.#clients = clients;
   }
 
@@ -46,7 +48,7 @@ export class Streams {
       await sleep(1000);
       client.child.kill('SIGSTOP');
     }
-    return new Streams(hosts, clients);
+    return new Streams(hosts, bench.folder, clients);
   }
 
   /**
@@ -67,8 +69,10 @@ export class Streams {
     atEdge();
     child.kill('SIGSTOP');
     await sleep(20);
-    if (child.exitCode !== null || after.packets === before.packets) {
-      throw new Error(`iperf3 sends no ${kind}: it has ended or is stuck`);
+    if (child.exitCode !== null || child.signalCode !== null || after.packets === before.packets) {
+      const state = child.exitCode ?? child.signalCode ?? 'still there';
+      const said = readFileSync(`${pathOf(this.#hosts.client, this.#folder, kind)}.errors`, 'utf8').trim();
+      throw new Error(`iperf3 sent no ${kind} for ${ms} ms (${state}) ${said}`);
     }
     return {
       bytesPerSecond: (after.bytes - before.bytes) / seconds,
@@ -87,9 +91,13 @@ export class Streams {
 }
 
 function iperf3(host: Host, { folder }: Bench, kind: Kind, commandArguments: string[]): Running {
-  const path = join(folder, `iperf3-${kind}-${host.name}`);
+  const path = pathOf(host, folder, kind);
   return start(host, ['iperf3', '--interval', '0', ...commandArguments], {
     output: `${path}.output`,
     errors: `${path}.errors`,
   });
+}
+
+function pathOf(host: Host, folder: string, kind: Kind): string {
+  return join(folder, `iperf3-${kind}-${host.name}`);
 }

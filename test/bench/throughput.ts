@@ -15,7 +15,7 @@ const MEASURES: Readonly<Record<Kind, { what: string; of: (rate: Rate) => number
 };
 
 export async function measureThroughput(bench: Bench): Promise<Section> {
-  const rounds = bench.quick ? 2 : 7;
+  const rounds = bench.quick ? 2 : 6;
   const windowMs = bench.quick ? 600 : 1500;
   await using hosts = await Hosts.make({ offloads: true });
   const streams = await Streams.start(hosts, KINDS, bench);

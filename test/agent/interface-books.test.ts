@@ -1,0 +1,391 @@
+import t from 'tap';
+import { asCountedBy, clamp, InterfaceBooks, nothingSeen, type Seen } from '../../agent/interface-books.ts';
+import type { Direction } from '../../agent/readings.ts';
+import type { RlInterfaceName } from '../../bpf/layouts.ts';
+import { type Device, FakeInterfaces, FakeNamespaces, keyOf, makeDevice, type Passing } from './fake-interfaces.ts';
+
+interface Harness {
+  kernel: FakeInterfaces;
+  namespaces: FakeNamespaces;
+  /** What is on disk. */
+  closed: Map<string, string>;
+  books: InterfaceBooks;
+  /** Another agent over the same kernel and disk. */
+  restart(): InterfaceBooks;
+}
+
+function makeBooks(cpus?: number): Harness {
+  const kernel = new FakeInterfaces(cpus);
+  const namespaces = new FakeNamespaces();
+  const closed = new Map<string, string>();
+  const store = {
+    closedInterfaces: () => new Map(closed),
+    closeInterface: (key: string, seen: string) => void closed.set(key, seen),
+  };
+  const restart = (): InterfaceBooks => new InterfaceBooks(kernel.maps(), namespaces.asNamespaces(), store);
+  return { kernel, namespaces, closed, books: restart(), restart };
+}
+
+const nothing = (): void => undefined;
+
+function makeName(override: Partial<RlInterfaceName> = {}): RlInterfaceName {
+  return { netns: 100, type: 1, hardHeaderLength: 14, name: 'eth0', driver: '', ...override };
+}
+
+function makeSeen(override: Partial<Seen> = {}): Seen {
+  return { ...nothingSeen(), ...override };
+}
+
+/** A plain packet of 1,000 bytes of IP over Ethernet. */
+const PACKET: Passing = { deviceBytes: 1014, devicePackets: 1, segmentedBytes: 1014, ipBytes: 1000, ipPackets: 1 };
+
+function ipBytes(books: InterfaceBooks, direction: Direction = 'rx'): number {
+  return books.sum(books.read(nothing), direction).after.ipBytes;
+}
+
+t.test('the hooks’ figures are read as each kind of device counts', async (t) => {
+  // One super-packet of 3 x 1,000 bytes of IP and one ARP packet of 28, over Ethernet.
+  const seen = makeSeen({
+    deviceBytes: 2934 + 42,
+    devicePackets: 2,
+    segmentedBytes: 3 * 1014 + 42,
+    ipBytes: 3000,
+    ipPackets: 3,
+    nonIpBytes: 28,
+    nonIpPackets: 1,
+  });
+  const handed: [number, number] = [2976, 2];
+  const segmented: [number, number] = [3084, 4];
+  for (const [title, device, expected] of [
+    ['veth', { driver: '' }, handed],
+    ['bridge', { driver: '', name: 'br0' }, handed],
+    ['virtio', { driver: 'virtio_net' }, handed],
+    ['Xen', { driver: 'xen-netfront' }, handed],
+    ['Xen’s host', { driver: 'vif' }, handed],
+    ['Hyper-V', { driver: 'hv_netvsc' }, handed],
+    ['Intel', { driver: 'igb' }, segmented],
+    ['Realtek', { driver: 'r8169' }, segmented],
+    ['a driver whose name only begins like one', { driver: 'virtio_net2' }, segmented],
+    ['lo counts without the link header', { type: 772, name: 'lo' }, [2976 - 2 * 14, 2]],
+    ['tun has none', { type: 65534, hardHeaderLength: 0 }, handed],
+  ] as const) {
+    t.same(asCountedBy(makeName(device), seen), expected, title);
+  }
+});
+
+t.test('a figure is drawn between two others', async (t) => {
+  for (const [value, least, most, expected] of [
+    [5, 1, 9, 5],
+    [0, 1, 9, 1],
+    [10, 1, 9, 9],
+    [5, 5, 5, 5],
+    [-3, 0, 0, 0],
+  ] as const) {
+    t.equal(clamp(value, least, most), expected);
+  }
+});
+
+t.test('an interface that began with the accounting balances to the byte', async (t) => {
+  for (const [title, device, passing, own] of [
+    ['veth', {}, PACKET, [1014, 1]],
+    ['veth, super-packet', {}, { deviceBytes: 2934, devicePackets: 1, segmentedBytes: 3042, ipPackets: 3 }, [2934, 1]],
+    [
+      'NIC, super-packet',
+      { driver: 'igb' },
+      { deviceBytes: 2934, devicePackets: 1, segmentedBytes: 3042, ipPackets: 3 },
+      [3042, 3],
+    ],
+    ['lo', { type: 772, name: 'lo' }, PACKET, [1000, 1]],
+    ['nothing passed that way', {}, {}, [0, 0]],
+  ] as [string, Partial<Device>, Passing, [number, number]][]) {
+    const { kernel, namespaces, books } = makeBooks();
+    const eth = makeDevice(device);
+    namespaces.set(eth);
+    books.begin();
+    kernel.pass(eth, 'rx', passing);
+    kernel.pass(eth, 'tx', passing);
+    const [bytes, packets] = own;
+    namespaces.set(eth, { rxBytes: bytes, rxPackets: packets, txBytes: bytes, txPackets: packets });
+    const [account] = books.read(nothing);
+    const line = { netns: 100, netnsName: null, interface: eth.name };
+    const figures = { interfaceBytes: bytes, interfacePackets: packets, seenBytes: bytes, seenPackets: packets };
+    t.same(
+      account?.lines,
+      [
+        { ...line, direction: 'rx', ...figures, errorBytes: 0 },
+        { ...line, direction: 'tx', ...figures, errorBytes: 0 },
+      ],
+      title,
+    );
+  }
+});
+
+t.test('what passed before the accounting is not ours to explain', async (t) => {
+  const { kernel, namespaces, books } = makeBooks();
+  const eth = makeDevice();
+  namespaces.set(eth, { rxBytes: 5_000_000, rxPackets: 5000, txBytes: 2 ** 52, txPackets: 7 });
+  books.begin();
+  kernel.pass(eth, 'rx', PACKET);
+  namespaces.set(eth, { rxBytes: 5_001_014, rxPackets: 5001, txBytes: 2 ** 52 + 99, txPackets: 8 });
+  t.match(books.read(nothing)[0]?.lines, [
+    { direction: 'rx', interfaceBytes: 1014, interfacePackets: 1, seenBytes: 1014, errorBytes: 0 },
+    { direction: 'tx', interfaceBytes: 99, interfacePackets: 1, seenBytes: 0, errorBytes: 99 },
+  ]);
+});
+
+t.test('what passed between attaching the hooks and reading the baseline is counted once', async (t) => {
+  for (const driver of ['', 'igb']) {
+    const { kernel, namespaces, books } = makeBooks();
+    const eth = makeDevice({ driver });
+    kernel.pass(eth, 'rx', { deviceBytes: 2934, devicePackets: 1, segmentedBytes: 3042, ipBytes: 3000, ipPackets: 3 });
+    const own = driver === '' ? [2934, 1] : [3042, 3];
+    namespaces.set(eth, { rxBytes: 10_000 + (own[0] ?? 0), rxPackets: 10 + (own[1] ?? 0) });
+    books.begin();
+    t.match(books.read(nothing)[0]?.lines[0], { interfaceBytes: own[0], interfacePackets: own[1], errorBytes: 0 });
+  }
+});
+
+t.test('the baseline is read again while packets pass', async (t) => {
+  const { kernel, namespaces, books } = makeBooks();
+  const eth = makeDevice();
+  let passed = 0;
+  const pass = (): void => {
+    if (passed >= 3) return;
+    kernel.pass(eth, 'rx', PACKET);
+    passed++;
+    // The packet is in the hooks' figures at once and in the interface's own ones a little later.
+    namespaces.set(eth, { rxBytes: 500 + (passed - 1) * 1014, rxPackets: 5 + passed - 1 });
+  };
+  namespaces.set(eth, { rxBytes: 500, rxPackets: 5 });
+  namespaces.discover();
+  namespaces.onRead = () => {
+    if (passed < 3) pass();
+    else namespaces.set(eth, { rxBytes: 500 + 3 * 1014, rxPackets: 8 });
+  };
+  books.begin();
+  namespaces.onRead = nothing;
+  t.match(books.read(nothing)[0]?.lines[0], { interfaceBytes: 3042, seenBytes: 3042, errorBytes: 0 });
+});
+
+t.test('packets that pass while the books are read are no error, those that are missing are', async (t) => {
+  for (const [title, before, during, own, expected] of [
+    ['read before it passed', 1, 1, 1014, { seenBytes: 1014, errorBytes: 0 }],
+    ['read after it passed', 1, 1, 2028, { seenBytes: 2028, errorBytes: 0 }],
+    ['seen by us alone', 2, 1, 1014, { seenBytes: 2028, errorBytes: -1014 }],
+    ['seen by the interface alone', 1, 0, 2028, { seenBytes: 1014, errorBytes: 1014 }],
+  ] as const) {
+    const { kernel, namespaces, books } = makeBooks();
+    const eth = makeDevice();
+    namespaces.set(eth);
+    books.begin();
+    for (let i = 0; i < before; i++) kernel.pass(eth, 'rx', PACKET);
+    namespaces.set(eth, { rxBytes: own, rxPackets: own / 1014 });
+    const [account] = books.read(() => {
+      for (let i = 0; i < during; i++) kernel.pass(eth, 'rx', PACKET);
+    });
+    t.match(account?.lines[0], { interfaceBytes: own, ...expected }, title);
+    t.equal(account?.rx.before.ipBytes, before * 1000, title);
+    t.equal(account?.rx.after.ipBytes, (before + during) * 1000, title);
+  }
+});
+
+t.test('the lines of all CPUs are summed up, wherever each CPU has put them', async (t) => {
+  const { kernel, namespaces, books } = makeBooks(4);
+  const eth = makeDevice({ ifindex: 2 });
+  const sameSet = makeDevice({ ifindex: 2 + 256, name: 'eth1' });
+  for (const device of [eth, sameSet]) namespaces.set(device);
+  kernel.pass(sameSet, 'rx', { ...PACKET, cpu: 1 });
+  for (const cpu of [0, 1, 2, 3, 3]) kernel.pass(eth, 'rx', { ...PACKET, cpu });
+  kernel.pass(sameSet, 'rx', { ...PACKET, cpu: 0 });
+  const accounts = books.read(nothing);
+  t.same(accounts.map((account) => [account.interface, account.rx.after.ipPackets]).sort(), [
+    ['eth0', 5],
+    ['eth1', 2],
+  ]);
+  t.equal(ipBytes(books), 7000);
+  t.equal(ipBytes(books, 'tx'), 0);
+});
+
+t.test('namespaces are told apart by their cookies, also where an inode was given out again', async (t) => {
+  const { kernel, namespaces, books } = makeBooks();
+  const gone = makeDevice({ netns: 100, cookie: 7, name: 'old0' });
+  const present = makeDevice({ netns: 100, cookie: 8, name: 'eth0' });
+  kernel.pass(gone, 'rx', PACKET);
+  kernel.pass(present, 'rx', PACKET);
+  namespaces.set(present, { rxBytes: 1014, rxPackets: 1 });
+  const accounts = books.read(nothing);
+  t.match(accounts.find((account) => account.interface === 'old0')?.lines, []);
+  t.equal(accounts.find((account) => account.interface === 'old0')?.lines.length, 0);
+  t.match(accounts.find((account) => account.interface === 'eth0')?.lines, [{ errorBytes: 0 }, { errorBytes: 0 }]);
+  t.equal(ipBytes(books), 2000);
+});
+
+t.test('a cookie beyond 32 bits and a large index find their lines', async (t) => {
+  const { kernel, namespaces, books } = makeBooks();
+  const eth = makeDevice({ cookie: 2 ** 52 + 12_345, ifindex: 2 ** 32 - 1 });
+  namespaces.set(eth);
+  kernel.pass(eth, 'tx', PACKET);
+  t.equal(ipBytes(books, 'tx'), 1000);
+});
+
+t.test('an interface that was renamed goes by its name of now', async (t) => {
+  const { kernel, namespaces, books } = makeBooks();
+  kernel.pass(makeDevice({ name: 'eth0' }), 'rx', PACKET);
+  namespaces.set(makeDevice({ name: 'wan' }));
+  const [account] = books.read(nothing);
+  t.match([account?.interface, account?.lines[0]?.interface], ['wan', 'wan']);
+});
+
+t.test('a namespace’s name stands with its interfaces', async (t) => {
+  const { kernel, namespaces, books } = makeBooks();
+  const eth = makeDevice();
+  namespaces.set(eth);
+  namespaces.setName(eth.netns, 'blue');
+  namespaces.discover();
+  kernel.pass(eth, 'rx', PACKET);
+  t.match(books.read(nothing), [
+    { netns: 100, netnsName: 'blue', lines: [{ netnsName: 'blue' }, { netnsName: 'blue' }] },
+  ]);
+});
+
+t.test('what passed an interface that is gone stays in the sum, across a restart too', async (t) => {
+  for (const [title, leave] of [
+    ['the interface is gone', (namespaces: FakeNamespaces, device: Device) => namespaces.remove(device)],
+    ['its namespace is gone', (namespaces: FakeNamespaces) => void namespaces.there.delete(100)],
+    [
+      'its namespace’s inode is another’s',
+      (namespaces: FakeNamespaces) => {
+        namespaces.there.delete(100);
+        namespaces.set(makeDevice({ cookie: 99 }));
+      },
+    ],
+  ] as const) {
+    const { kernel, namespaces, books, restart, closed } = makeBooks();
+    const stays = makeDevice({ netns: 200, cookie: 2, name: 'stays' });
+    const goes = makeDevice({ name: 'goes' });
+    for (const device of [stays, goes]) {
+      namespaces.set(device);
+      for (const cpu of [0, 1]) kernel.pass(device, 'rx', { ...PACKET, cpu });
+    }
+    books.begin();
+    books.forgetGone();
+    t.equal(closed.size, 0, `${title}: nobody yet`);
+    t.equal(ipBytes(books), 4000, title);
+    leave(namespaces, goes);
+    t.equal(ipBytes(books), 4000, `${title}: before it is noticed`);
+    for (let round = 0; round < 3; round++) {
+      books.forgetGone();
+      t.equal(ipBytes(books), 4000, `${title}: round ${round}`);
+      t.equal(ipBytes(restart()), 4000, `${title}: round ${round}, after a restart`);
+    }
+    t.notOk(kernel.holds(goes), `${title}: its lines are free`);
+    t.equal(kernel.names.lookup(keyOf(goes)), undefined);
+    t.equal(kernel.baselines.lookup(keyOf(goes)), undefined);
+    t.ok(kernel.holds(stays));
+    kernel.pass(stays, 'rx', PACKET);
+    t.equal(ipBytes(books), 5000);
+  }
+});
+
+t.test('a crash while an interface is closed neither loses nor doubles what passed it', async (t) => {
+  const killed = (): never => {
+    throw new Error('killed');
+  };
+  for (const [title, breakIt, mend] of [
+    [
+      'before its name is deleted',
+      (kernel: FakeInterfaces) => void Object.assign(kernel.names, { delete: killed }),
+      (kernel: FakeInterfaces) => void Reflect.deleteProperty(kernel.names, 'delete'),
+    ],
+    [
+      'before its lines are cleared',
+      (kernel: FakeInterfaces) => void Object.assign(kernel, { isBroken: true }),
+      (kernel: FakeInterfaces) => void Object.assign(kernel, { isBroken: false }),
+    ],
+    [
+      'before its baseline is deleted',
+      (kernel: FakeInterfaces) => void Object.assign(kernel.baselines, { delete: killed }),
+      (kernel: FakeInterfaces) => void Reflect.deleteProperty(kernel.baselines, 'delete'),
+    ],
+  ] as const) {
+    const { kernel, namespaces, books, restart } = makeBooks();
+    const goes = makeDevice();
+    namespaces.set(goes);
+    kernel.pass(goes, 'rx', PACKET);
+    books.begin();
+    namespaces.remove(goes);
+    breakIt(kernel);
+    t.throws(() => books.forgetGone(), { message: 'killed' }, title);
+    mend(kernel);
+    const next = restart();
+    t.equal(ipBytes(next), 1000, title);
+    next.forgetGone();
+    t.equal(ipBytes(next), 1000, `${title}, after another try`);
+  }
+});
+
+t.test('an interface that is there is never taken for gone', async (t) => {
+  const { kernel, namespaces, books, restart, closed } = makeBooks();
+  books.begin();
+  const late = makeDevice({ netns: 300, cookie: 3 });
+  namespaces.set(late);
+  kernel.pass(late, 'rx', PACKET);
+  books.forgetGone();
+  t.equal(closed.size, 0, 'a namespace that came after the accounting began');
+  restart().forgetGone();
+  t.equal(closed.size, 0, 'an agent that adopted the kernel’s side and was not asked for anything yet');
+  t.ok(kernel.holds(late));
+});
+
+t.test('a namespace that cannot be read just now is asked again later', async (t) => {
+  const { kernel, namespaces, books, closed } = makeBooks();
+  const eth = makeDevice();
+  namespaces.set(eth);
+  kernel.pass(eth, 'rx', PACKET);
+  books.begin();
+  const { read } = namespaces;
+  namespaces.read = () => undefined;
+  books.forgetGone();
+  t.equal(closed.size, 0);
+  t.equal(ipBytes(books), 1000);
+  t.same(books.read(nothing)[0]?.lines, [], 'without its own counters there is nothing to compare');
+  namespaces.read = read;
+  t.equal(books.read(nothing)[0]?.lines.length, 2);
+});
+
+t.test('lines that share their place with a busy interface on another CPU are left alone', async (t) => {
+  const { kernel, namespaces, books } = makeBooks();
+  const goes = makeDevice({ ifindex: 2, name: 'goes' });
+  const busy = makeDevice({ ifindex: 2 + 256, name: 'busy' });
+  for (const device of [goes, busy]) namespaces.set(device);
+  kernel.pass(goes, 'rx', { ...PACKET, cpu: 0 });
+  kernel.pass(busy, 'rx', { ...PACKET, cpu: 1 });
+  books.begin();
+  namespaces.remove(goes);
+  for (let round = 0; round < 2; round++) {
+    books.forgetGone();
+    t.equal(ipBytes(books), 2000);
+    kernel.pass(busy, 'rx', { ...PACKET, cpu: 1 });
+    t.equal(ipBytes(books), 3000);
+    kernel.pass(busy, 'rx', { ...PACKET, ipBytes: -1000, cpu: 1 });
+  }
+});
+
+const COMES_BACK = 'agent/interface-books.ts: #snapshot() passes over whatever #closed has, for good';
+
+t.test('an interface that comes back under its old index is accounted for again', { todo: COMES_BACK }, async (t) => {
+  const { kernel, namespaces, books, restart } = makeBooks();
+  const eth = makeDevice();
+  namespaces.set(eth, { rxBytes: 0 });
+  books.begin();
+  kernel.pass(eth, 'rx', PACKET);
+  namespaces.remove(eth);
+  books.forgetGone();
+  namespaces.set(eth, { rxBytes: 2028, rxPackets: 2 });
+  kernel.pass(eth, 'rx', PACKET);
+  t.equal(ipBytes(books), 2000);
+  namespaces.remove(eth);
+  books.forgetGone();
+  t.equal(ipBytes(books), 2000, 'and gone again');
+  t.equal(ipBytes(restart()), 2000);
+});

@@ -1,0 +1,299 @@
+import t from 'tap';
+import { addCounters, makeCounters, PAYLOAD, SHARES } from '../../agent/counters.ts';
+import { type AppSeries, Metrics, type MetricsInput, SeriesBudget } from '../../agent/metrics.ts';
+import type { Process, Status } from '../../agent/readings.ts';
+import { type Family, parseExposition, type Sample } from './parse-exposition.ts';
+
+function makeStatus(override: Partial<Status> = {}): Status {
+  return {
+    version: '0.0.0-test',
+    kernel: '6.18.0',
+    startedAt: '2026-11-22T05:00:00.000Z',
+    accountingSince: '2026-11-22T05:00:00.000Z',
+    adopted: false,
+    programs: [],
+    maps: [],
+    lost: [],
+    unattributed: [],
+    missing: [],
+    interfaces: [],
+    reconciliation: [],
+    poll: { count: 1, lastSeconds: 0, intervalSeconds: 1 },
+    processes: { live: 0, exited: 0, capacity: 32_768 },
+    ...override,
+  };
+}
+
+interface Writing extends Partial<Omit<MetricsInput, 'status' | 'apps'>> {
+  series?: AppSeries[];
+  status?: Partial<Status>;
+  dropped?: number;
+  openMetrics?: boolean;
+  metrics?: Metrics;
+}
+
+function makeMetrics(): Metrics {
+  return new Metrics('0.0.0-test', '6.18.0 "x"');
+}
+
+async function write(writing: Writing = {}): Promise<Map<string, Family>> {
+  const { series = [], dropped = 0, openMetrics = false, metrics = makeMetrics() } = writing;
+  const input: MetricsInput = {
+    apps: series,
+    processes: writing.processes ?? null,
+    sockets: writing.sockets ?? new Map(),
+    status: makeStatus(writing.status),
+  };
+  return parseExposition(await metrics.write(input, series, dropped, openMetrics), openMetrics);
+}
+
+function samples(families: Map<string, Family>, name: string): Pick<Sample, 'labels' | 'value'>[] {
+  const family = families.get(name) ?? families.get(name.replace(/_total$/, ''));
+  return (family?.samples ?? []).map(({ labels, value }) => ({ labels, value }));
+}
+
+const FULL: Writing = {
+  series: [{ app: 'a "b" \\ \n', counters: makeCounters([1, 2, 3, 4, 5, 6, 7, 8, 9]) }],
+  processes: [
+    {
+      process: { app: 'x', pid: 7, name: 'n"' } as Process,
+      counters: makeCounters([1, 2, 3, 4]),
+    },
+  ],
+  sockets: new Map([['x', new Map([['ESTAB', 2]])]]),
+  dropped: 3,
+  status: {
+    lost: [{ reason: 'event', count: 1 }],
+    unattributed: [{ reason: 'late', receivedBytes: 1, sentBytes: 2, receivedPackets: 3, sentPackets: 4 }],
+    interfaces: [
+      {
+        netns: 5,
+        netnsName: 'blue',
+        interface: 'eth0',
+        direction: 'rx',
+        interfaceBytes: 9,
+        interfacePackets: 1,
+        seenBytes: 11,
+        seenPackets: 1,
+        errorBytes: -2,
+      },
+    ],
+    programs: [{ name: 'skb_egress', hook: 'cgroup_skb/egress', attached: true, runCount: 10, nanosecondsPerRun: 50 }],
+    maps: [{ name: 'processes', type: 'array', entries: 4, capacity: 32_768, bytes: 1 }],
+  },
+};
+
+t.test('both formats are well formed and say the same', async (t) => {
+  const metrics = makeMetrics();
+  metrics.pollErrors.inc(2);
+  metrics.pollDuration.observe(0.003);
+  const text = await write({ ...FULL, metrics });
+  const open = await write({ ...FULL, metrics, openMetrics: true });
+  const family = (name: string): string => (text.get(name)?.type === 'counter' ? name.replace(/_total$/, '') : name);
+  t.same([...text.keys()].map(family), [...open.keys()]);
+  for (const [name, { type, help, samples }] of text) {
+    if (name.startsWith('process_')) continue; // time has passed between the two
+    t.same(open.get(family(name)), { type, help, samples }, name);
+  }
+});
+
+t.test('asking for one format does not change what the other one says', async (t) => {
+  const metrics = makeMetrics();
+  const before = [...(await write({ ...FULL, metrics })).keys()];
+  for (let i = 0; i < 3; i++) await write({ ...FULL, metrics, openMetrics: true });
+  t.same([...(await write({ ...FULL, metrics })).keys()], before);
+  t.ok(before.includes('relayledger_poll_errors_total'));
+});
+
+t.test('every family of the contract that the agent has figures for is there', async (t) => {
+  const families = await write(FULL);
+  for (const [name, type] of [
+    ['relayledger_process_wire_bytes_total', 'counter'],
+    ['relayledger_process_wire_packets_total', 'counter'],
+    ['relayledger_process_payload_bytes_total', 'counter'],
+    ['relayledger_process_relay_verdict', 'gauge'],
+    ['relayledger_process_sockets', 'gauge'],
+    ['relayledger_unattributed_bytes_total', 'counter'],
+    ['relayledger_lost_events_total', 'counter'],
+    ['relayledger_reconciliation_error_bytes', 'gauge'],
+    ['relayledger_bpf_program_run_seconds_total', 'counter'],
+    ['relayledger_bpf_program_runs_total', 'counter'],
+    ['relayledger_bpf_map_entries', 'gauge'],
+    ['relayledger_bpf_map_capacity', 'gauge'],
+    ['relayledger_poll_duration_seconds', 'histogram'],
+    ['relayledger_build_info', 'gauge'],
+    ['relayledger_series_dropped_total', 'counter'],
+  ] as const) {
+    t.equal(families.get(name)?.type, type, name);
+  }
+});
+
+t.test('an app’s traffic stands under its labels', async (t) => {
+  const counters = makeCounters([10, 1, 20, 2]);
+  counters[PAYLOAD] = 7; // received, TCP, loopback
+  counters[PAYLOAD + SHARES + 3 + 2] = 8; // sent, UDP, public
+  counters[PAYLOAD + SHARES + 2 * 3 + 1] = 9; // sent, other, private
+  const families = await write({ series: [{ app: 'skype', counters }] });
+  const app = 'skype';
+  t.same(samples(families, 'relayledger_process_wire_bytes_total'), [
+    { labels: { app, direction: 'rx' }, value: 10 },
+    { labels: { app, direction: 'tx' }, value: 20 },
+  ]);
+  t.same(samples(families, 'relayledger_process_wire_packets_total'), [
+    { labels: { app, direction: 'rx' }, value: 1 },
+    { labels: { app, direction: 'tx' }, value: 2 },
+  ]);
+  t.same(samples(families, 'relayledger_process_payload_bytes_total'), [
+    { labels: { app, direction: 'rx', protocol: 'tcp', scope: 'loopback' }, value: 7 },
+    { labels: { app, direction: 'tx', protocol: 'udp', scope: 'public' }, value: 8 },
+    { labels: { app, direction: 'tx', protocol: 'other', scope: 'private' }, value: 9 },
+  ]);
+  t.same(samples(families, 'relayledger_process_relay_verdict'), [{ labels: { app }, value: 0 }]);
+});
+
+t.test('names of apps come through as they are', async (t) => {
+  const app = 'a "b" \\ \n {x="y"}';
+  for (const openMetrics of [false, true]) {
+    const families = await write({ series: [{ app, counters: makeCounters([1]) }], openMetrics });
+    t.equal(samples(families, 'relayledger_process_wire_bytes_total')[0]?.labels['app'], app);
+  }
+});
+
+t.test('what has no process stands by reason, and what is only waiting is no counter', async (t) => {
+  const row = { receivedPackets: 1, sentPackets: 1 };
+  const families = await write({
+    status: {
+      unattributed: [
+        { reason: 'no_socket', receivedBytes: 5, sentBytes: 6, ...row },
+        { reason: 'unclaimed', receivedBytes: 7, sentBytes: 8, ...row },
+      ],
+    },
+  });
+  t.same(samples(families, 'relayledger_unattributed_bytes_total'), [
+    { labels: { direction: 'rx', reason: 'no_socket' }, value: 5 },
+    { labels: { direction: 'tx', reason: 'no_socket' }, value: 6 },
+  ]);
+  t.same(samples(families, 'relayledger_unclaimed_bytes'), [
+    { labels: { direction: 'rx' }, value: 7 },
+    { labels: { direction: 'tx' }, value: 8 },
+  ]);
+});
+
+t.test('an interface’s error may have either sign', async (t) => {
+  const families = await write(FULL);
+  t.same(samples(families, 'relayledger_reconciliation_error_bytes'), [
+    { labels: { interface: 'eth0', netns: '5', direction: 'rx' }, value: -2 },
+  ]);
+});
+
+t.test('what is not measured is left out rather than zero', async (t) => {
+  const families = await write({
+    status: {
+      programs: [
+        { name: 'measured', hook: 'x', attached: true, runCount: 10, nanosecondsPerRun: 50 },
+        { name: 'idle', hook: 'x', attached: true, runCount: 0, nanosecondsPerRun: null },
+        { name: 'unmeasured', hook: 'x', attached: true, runCount: null, nanosecondsPerRun: null },
+      ],
+      maps: [
+        { name: 'known', type: 'hash', entries: 0, capacity: 5, bytes: 1 },
+        { name: 'unknown', type: 'hash', entries: null, capacity: 5, bytes: 1 },
+        { name: 'unbounded', type: 'sk_storage', entries: null, capacity: 0, bytes: 1 },
+      ],
+    },
+  });
+  t.same(samples(families, 'relayledger_bpf_program_run_seconds_total'), [
+    { labels: { program: 'measured' }, value: 5e-7 },
+    { labels: { program: 'idle' }, value: 0 },
+  ]);
+  t.same(samples(families, 'relayledger_bpf_program_runs_total'), [
+    { labels: { program: 'measured' }, value: 10 },
+    { labels: { program: 'idle' }, value: 0 },
+  ]);
+  t.same(samples(families, 'relayledger_bpf_map_entries'), [{ labels: { map: 'known' }, value: 0 }]);
+  t.same(
+    samples(families, 'relayledger_bpf_map_capacity').map(({ labels }) => labels['map']),
+    ['known', 'unknown'],
+  );
+});
+
+t.test('sockets are counted by app and state, series by process only when asked for', async (t) => {
+  const without = await write({ ...FULL, processes: null });
+  t.same(samples(without, 'relayledger_process_sockets'), [{ labels: { app: 'x', state: 'ESTAB' }, value: 2 }]);
+  t.notOk([...without.keys()].some((name) => name.startsWith('relayledger_pid_')));
+  const families = await write(FULL);
+  t.same(samples(families, 'relayledger_pid_wire_bytes_total'), [
+    { labels: { app: 'x', pid: '7', name: 'n"', direction: 'rx' }, value: 1 },
+    { labels: { app: 'x', pid: '7', name: 'n"', direction: 'tx' }, value: 3 },
+  ]);
+});
+
+t.test('build and dropped series are told', async (t) => {
+  const families = await write({ dropped: 12 });
+  t.same(samples(families, 'relayledger_series_dropped_total'), [{ labels: {}, value: 12 }]);
+  t.same(samples(families, 'relayledger_build_info'), [
+    { labels: { version: '0.0.0-test', kernel: '6.18.0 "x"', node: process.version }, value: 1 },
+  ]);
+});
+
+function apply(budget: SeriesBudget, apps: Record<string, number>): Record<string, number> {
+  const series = Object.entries(apps).map(([app, value]) => ({ app, counters: makeCounters([value]) }));
+  const kept = budget.apply(series, addCounters, makeCounters);
+  return Object.fromEntries(kept.map(({ app, counters }) => [app, counters[0] ?? 0]));
+}
+
+t.test('apps within the budget have their own series, the others one together', async (t) => {
+  for (const { limit, apps, expected, dropped } of [
+    { limit: 3, apps: {}, expected: {}, dropped: 0 },
+    { limit: 3, apps: { a: 1, b: 2, c: 3 }, expected: { a: 1, b: 2, c: 3 }, dropped: 0 },
+    { limit: 2, apps: { a: 1, b: 2, c: 3 }, expected: { a: 1, b: 2, other: 3 }, dropped: 1 },
+    { limit: 1, apps: { a: 1, b: 2, c: 3, d: 4 }, expected: { a: 1, other: 9 }, dropped: 3 },
+    { limit: 5, apps: { a: 1, other: 2 }, expected: { a: 1, other: 2 }, dropped: 1 },
+    { limit: 1, apps: { other: 2, a: 1, b: 4 }, expected: { a: 1, other: 6 }, dropped: 2 },
+  ]) {
+    const budget = new SeriesBudget(limit);
+    t.same(apply(budget, apps), expected);
+    t.same(apply(budget, apps), expected, 'asked again, the same');
+    t.equal(budget.dropped, dropped);
+  }
+});
+
+t.test('admission is for good, and so is refusal: no series ever goes backwards', async (t) => {
+  const budget = new SeriesBudget(2);
+  for (const [apps, expected] of [
+    [{ a: 1 }, { a: 1 }],
+    [
+      { a: 1, b: 1 },
+      { a: 1, b: 1 },
+    ],
+    [
+      { c: 5, a: 1, b: 1 },
+      { a: 1, b: 1, other: 5 },
+    ],
+    [
+      { c: 6, b: 1, a: 2 },
+      { b: 1, a: 2, other: 6 },
+    ],
+    [
+      { c: 6, d: 1, b: 9 },
+      { b: 9, other: 7 },
+    ],
+    [
+      { c: 6, d: 2, b: 9, a: 3 },
+      { b: 9, a: 3, other: 8 },
+    ],
+  ] as const) {
+    t.same(apply(budget, apps), expected);
+  }
+  t.equal(budget.dropped, 2, 'each refused app counts once');
+});
+
+t.test('summing up leaves the apps’ own counters alone', async (t) => {
+  const budget = new SeriesBudget(1);
+  const series = ['a', 'b', 'c'].map((app) => ({ app, counters: makeCounters([1, 1]) }));
+  const [, other] = budget.apply(series, addCounters, makeCounters);
+  t.same([...(other?.counters ?? [])].slice(0, 2), [2, 2]);
+  t.same(
+    series.map(({ counters }) => counters[0]),
+    [1, 1, 1],
+  );
+});
