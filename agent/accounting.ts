@@ -31,6 +31,11 @@ const MAPS = [
   'interfaces',
   'interface_names',
   'interface_baselines',
+  'flows',
+  'free_flows',
+  'peer_flows',
+  'pairs',
+  'sources',
   'totals',
 ] as const;
 type MapName = (typeof MAPS)[number];

@@ -72,7 +72,7 @@ const FRESH_MS = 50;
 const SOCKETS_CACHE_MS = 2_000;
 
 const NO_RELAY: Relay = { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
-const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event'] as const;
+const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flow', 'pair'] as const;
 
 /** Polls the kernel's side, keeps totals by app on disk, and answers what is asked. */
 export class Agent implements Readings, AsyncDisposable {

@@ -46,6 +46,13 @@ export function kernelRow(input: KernelRowInput): KernelRow {
   for (const [reason, at] of AT_SOCKETS) {
     rows.set(reason, { ...(totals.unattributed[at]?.[index] ?? { bytes: 0, packets: 0 }) });
   }
+  // Taken off where most of it was counted; a drop may be counted before what it is taken off from is read.
+  const unsent = totals.unattributed[RlUnattributed.unsent]?.[index];
+  const kernelSocket = rows.get('kernel_socket');
+  if (unsent && kernelSocket) {
+    kernelSocket.bytes = Math.max(0, kernelSocket.bytes - unsent.bytes);
+    kernelSocket.packets = Math.max(0, kernelSocket.packets - unsent.packets);
+  }
   rows.set('non_ip', { bytes: seen.before.nonIpBytes, packets: seen.before.nonIpPackets });
   rows.set('forwarded', { bytes: seenSent.before.forwardedBytes, packets: seenSent.before.forwardedPackets });
   let bytes = input.processesBytes + input.noSocket.bytes;

@@ -229,6 +229,6 @@ int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reaso
 	if (p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation)
 		add_wire(&p->unsent, packet.bytes, packet.packets);
 	else
-		count_unattributed(RL_KERNEL_SOCKET, RL_TX, -packet.bytes, -packet.packets);
+		count_unattributed(RL_UNSENT, RL_TX, packet.bytes, packet.packets);
 	return 0;
 }

@@ -132,6 +132,7 @@ enum { MSG_OOB = 0x1, MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 /* include/net/tcp_states.h; BPF_TCP_* in the uapi have the same numbers. */
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 enum { PF_KTHREAD = 0x00200000 };
+enum { S_IFMT = 0170000, S_IFIFO = 0010000, FMODE_READ = 1, FMODE_WRITE = 2 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -179,15 +180,27 @@ struct mount {
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 };
+struct inode;
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;
 };
 struct file {
 	struct path f_path;
+	struct inode *f_inode;
+	unsigned int f_mode;
 };
 struct inode {
+	unsigned short i_mode;
 	unsigned long i_ino;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct mm_struct {
@@ -227,6 +240,8 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct nsproxy *nsproxy;
+	struct files_struct *files;
+	unsigned long nvcsw;
 	struct css_set *cgroups;
 	const struct cred *cred;
 	char comm[16];
@@ -270,6 +285,10 @@ struct sock {
 enum sock_flags { SOCK_DEAD, SOCK_DONE, SOCK_URGINLINE };
 /* Kernel 5.17; the numbers differ between releases and are relocated. */
 enum skb_drop_reason { SKB_DROP_REASON_NEIGH_CREATEFAIL = 1, SKB_DROP_REASON_CPU_BACKLOG = 2 };
+
+struct unix_sock {
+	struct sock *peer;
+};
 
 struct tcp_ulp_ops {
 	char name[16];

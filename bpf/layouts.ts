@@ -18,7 +18,9 @@ export const RlLost = {
   interface: 2,
   details: 3,
   event: 4,
-  losses: 5,
+  flow: 5,
+  pair: 6,
+  losses: 7,
 } as const;
 export type RlLost = (typeof RlLost)[keyof typeof RlLost];
 
@@ -54,9 +56,149 @@ export const RlUnattributed = {
   unclaimed: 1,
   late: 2,
   tableFull: 3,
-  unattributed: 4,
+  unsent: 4,
+  unattributed: 5,
 } as const;
 export type RlUnattributed = (typeof RlUnattributed)[keyof typeof RlUnattributed];
+
+/** `struct rl_fifo`, 16 bytes. */
+export interface RlFifo {
+  readonly inode: number;
+  readonly modes: number;
+}
+export const RL_FIFO_SIZE = 16;
+export const RL_FIFO_OFFSET = {
+  inode: 0,
+  modes: 8,
+} as const;
+export function readRlFifo(view: DataView, offset: number): RlFifo {
+  return {
+    inode: readU64(view, offset),
+    modes: view.getUint32(offset + 8, true),
+  };
+}
+
+/** `struct rl_flow`, 576 bytes. */
+export interface RlFlow {
+  readonly credit: number;
+  readonly lastReceiveNs: bigint;
+  readonly received: number;
+  readonly host: number;
+  readonly expired: number;
+  readonly listedNs: bigint;
+  readonly receives: number;
+  readonly lastReceiveBytes: number;
+  readonly lastRun: number;
+  readonly generation: number;
+  readonly receivedSizes: readonly number[];
+  readonly gaps: readonly number[];
+  readonly sent: number;
+  readonly unmatched: number;
+  readonly selfMatched: number;
+  readonly partner: number;
+  readonly firstSource: number;
+  readonly lastSendNs: bigint;
+  readonly sends: number;
+  readonly closed: number;
+  readonly sentSizes: readonly number[];
+  readonly first: RlPair;
+  readonly firstNs: bigint;
+  readonly cookie: number;
+  readonly localSocket: number;
+  readonly remoteSocket: number;
+  readonly slot: number;
+  readonly processGeneration: number;
+  readonly netns: number;
+  readonly family: number;
+  readonly protocol: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+  readonly opened: number;
+  readonly scope: number;
+  readonly localAddress: Uint8Array;
+  readonly remoteAddress: Uint8Array;
+}
+export const RL_FLOW_SIZE = 576;
+export const RL_FLOW_OFFSET = {
+  credit: 0,
+  lastReceiveNs: 8,
+  received: 16,
+  host: 24,
+  expired: 32,
+  listedNs: 40,
+  receives: 48,
+  lastReceiveBytes: 52,
+  lastRun: 56,
+  generation: 60,
+  receivedSizes: 64,
+  gaps: 96,
+  sent: 200,
+  unmatched: 208,
+  selfMatched: 216,
+  partner: 224,
+  firstSource: 232,
+  lastSendNs: 240,
+  sends: 248,
+  closed: 252,
+  sentSizes: 256,
+  first: 288,
+  firstNs: 488,
+  cookie: 496,
+  localSocket: 504,
+  remoteSocket: 512,
+  slot: 520,
+  processGeneration: 524,
+  netns: 528,
+  family: 532,
+  protocol: 534,
+  localPort: 536,
+  remotePort: 538,
+  opened: 540,
+  scope: 541,
+  localAddress: 544,
+  remoteAddress: 560,
+} as const;
+export function readRlFlow(view: DataView, offset: number): RlFlow {
+  return {
+    credit: readU64(view, offset),
+    lastReceiveNs: view.getBigUint64(offset + 8, true),
+    received: readU64(view, offset + 16),
+    host: readU64(view, offset + 24),
+    expired: readU64(view, offset + 32),
+    listedNs: view.getBigUint64(offset + 40, true),
+    receives: view.getUint32(offset + 48, true),
+    lastReceiveBytes: view.getUint32(offset + 52, true),
+    lastRun: view.getUint32(offset + 56, true),
+    generation: view.getUint32(offset + 60, true),
+    receivedSizes: readArray(16, (i) => view.getUint16(offset + 64 + i * 2, true)),
+    gaps: readArray(26, (i) => view.getUint32(offset + 96 + i * 4, true)),
+    sent: readU64(view, offset + 200),
+    unmatched: readU64(view, offset + 208),
+    selfMatched: readU64(view, offset + 216),
+    partner: readU64(view, offset + 224),
+    firstSource: readU64(view, offset + 232),
+    lastSendNs: view.getBigUint64(offset + 240, true),
+    sends: view.getUint32(offset + 248, true),
+    closed: view.getUint32(offset + 252, true),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 256 + i * 2, true)),
+    first: readRlPair(view, offset + 288),
+    firstNs: view.getBigUint64(offset + 488, true),
+    cookie: readU64(view, offset + 496),
+    localSocket: readU64(view, offset + 504),
+    remoteSocket: readU64(view, offset + 512),
+    slot: view.getUint32(offset + 520, true),
+    processGeneration: view.getUint32(offset + 524, true),
+    netns: view.getUint32(offset + 528, true),
+    family: view.getUint16(offset + 532, true),
+    protocol: view.getUint16(offset + 534, true),
+    localPort: view.getUint16(offset + 536, true),
+    remotePort: view.getUint16(offset + 538, true),
+    opened: view.getUint8(offset + 540),
+    scope: view.getUint8(offset + 541),
+    localAddress: readBytes(view, offset + 544, 16),
+    remoteAddress: readBytes(view, offset + 560, 16),
+  };
+}
 
 /** `struct rl_interface`, 160 bytes. */
 export interface RlInterface {
@@ -170,6 +312,102 @@ export function readRlInterfaceName(view: DataView, offset: number): RlInterface
   };
 }
 
+/** `struct rl_pair`, 200 bytes. */
+export interface RlPair {
+  readonly moved: number;
+  readonly copied: number;
+  readonly position: number;
+  readonly moves: number;
+  readonly copies: number;
+  readonly settled: number;
+  readonly direct: number;
+  readonly sameRun: number;
+  readonly lags: readonly number[];
+  readonly sizeCount: number;
+  readonly sumX: number;
+  readonly sumY: number;
+  readonly sumXx: number;
+  readonly sumYy: number;
+  readonly sumXy: number;
+}
+export const RL_PAIR_SIZE = 200;
+export const RL_PAIR_OFFSET = {
+  moved: 0,
+  copied: 8,
+  position: 16,
+  moves: 24,
+  copies: 28,
+  settled: 32,
+  direct: 36,
+  sameRun: 40,
+  lags: 48,
+  sizeCount: 152,
+  sumX: 160,
+  sumY: 168,
+  sumXx: 176,
+  sumYy: 184,
+  sumXy: 192,
+} as const;
+export function readRlPair(view: DataView, offset: number): RlPair {
+  return {
+    moved: readU64(view, offset),
+    copied: readU64(view, offset + 8),
+    position: readU64(view, offset + 16),
+    moves: view.getUint32(offset + 24, true),
+    copies: view.getUint32(offset + 28, true),
+    settled: view.getUint32(offset + 32, true),
+    direct: view.getUint32(offset + 36, true),
+    sameRun: view.getUint32(offset + 40, true),
+    lags: readArray(26, (i) => view.getUint32(offset + 48 + i * 4, true)),
+    sizeCount: readU64(view, offset + 152),
+    sumX: readU64(view, offset + 160),
+    sumY: readU64(view, offset + 168),
+    sumXx: readU64(view, offset + 176),
+    sumYy: readU64(view, offset + 184),
+    sumXy: readU64(view, offset + 192),
+  };
+}
+
+/** `struct rl_pair_key`, 16 bytes. */
+export interface RlPairKey {
+  readonly source: number;
+  readonly destination: number;
+}
+export const RL_PAIR_KEY_SIZE = 16;
+export const RL_PAIR_KEY_OFFSET = {
+  source: 0,
+  destination: 8,
+} as const;
+export function readRlPairKey(view: DataView, offset: number): RlPairKey {
+  return {
+    source: readU64(view, offset),
+    destination: readU64(view, offset + 8),
+  };
+}
+
+/** `struct rl_peer_key`, 32 bytes. */
+export interface RlPeerKey {
+  readonly cookie: number;
+  readonly slot: number;
+  readonly port: number;
+  readonly address: Uint8Array;
+}
+export const RL_PEER_KEY_SIZE = 32;
+export const RL_PEER_KEY_OFFSET = {
+  cookie: 0,
+  slot: 8,
+  port: 12,
+  address: 16,
+} as const;
+export function readRlPeerKey(view: DataView, offset: number): RlPeerKey {
+  return {
+    cookie: readU64(view, offset),
+    slot: view.getUint32(offset + 8, true),
+    port: view.getUint16(offset + 12, true),
+    address: readBytes(view, offset + 16, 16),
+  };
+}
+
 /** `struct rl_process`, 384 bytes. */
 export interface RlProcess {
   readonly startNs: bigint;
@@ -217,7 +455,7 @@ export function readRlProcess(view: DataView, offset: number): RlProcess {
   };
 }
 
-/** `struct rl_process_details`, 816 bytes. */
+/** `struct rl_process_details`, 880 bytes. */
 export interface RlProcessDetails {
   readonly startNs: bigint;
   readonly cgroupId: number;
@@ -229,11 +467,13 @@ export interface RlProcessDetails {
   readonly executableLength: number;
   readonly commandLength: number;
   readonly cgroupLength: number;
+  readonly fifoCount: number;
+  readonly fifos: readonly RlFifo[];
   readonly executable: Uint8Array;
   readonly command: Uint8Array;
   readonly cgroup: Uint8Array;
 }
-export const RL_PROCESS_DETAILS_SIZE = 816;
+export const RL_PROCESS_DETAILS_SIZE = 880;
 export const RL_PROCESS_DETAILS_OFFSET = {
   startNs: 0,
   cgroupId: 8,
@@ -245,9 +485,11 @@ export const RL_PROCESS_DETAILS_OFFSET = {
   executableLength: 36,
   commandLength: 38,
   cgroupLength: 40,
-  executable: 48,
-  command: 304,
-  cgroup: 560,
+  fifoCount: 42,
+  fifos: 48,
+  executable: 112,
+  command: 368,
+  cgroup: 624,
 } as const;
 export function readRlProcessDetails(view: DataView, offset: number): RlProcessDetails {
   return {
@@ -261,9 +503,11 @@ export function readRlProcessDetails(view: DataView, offset: number): RlProcessD
     executableLength: view.getUint16(offset + 36, true),
     commandLength: view.getUint16(offset + 38, true),
     cgroupLength: view.getUint16(offset + 40, true),
-    executable: readBytes(view, offset + 48, 256),
-    command: readBytes(view, offset + 304, 256),
-    cgroup: readBytes(view, offset + 560, 256),
+    fifoCount: view.getUint16(offset + 42, true),
+    fifos: readArray(4, (i) => readRlFifo(view, offset + 48 + i * 16)),
+    executable: readBytes(view, offset + 112, 256),
+    command: readBytes(view, offset + 368, 256),
+    cgroup: readBytes(view, offset + 624, 256),
   };
 }
 
@@ -304,35 +548,47 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   };
 }
 
-/** `struct rl_socket`, 88 bytes. */
+/** `struct rl_socket`, 120 bytes. */
 export interface RlSocket {
   readonly owner: number;
   readonly ownerGeneration: number;
   readonly claim: number;
   readonly protocol: number;
   readonly scope: Uint8Array;
+  readonly accepted: number;
+  readonly connected: number;
   readonly pendingSinceNs: bigint;
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
+  readonly flow: number;
+  readonly flowOwner: number;
+  readonly peerPort: number;
+  readonly peerAddress: Uint8Array;
   readonly copiedSeq: number;
   readonly urgentSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
 }
-export const RL_SOCKET_SIZE = 88;
+export const RL_SOCKET_SIZE = 120;
 export const RL_SOCKET_OFFSET = {
   owner: 0,
   ownerGeneration: 4,
   claim: 8,
   protocol: 9,
   scope: 10,
+  accepted: 12,
+  connected: 13,
   pendingSinceNs: 16,
   pending: 24,
   payload: 56,
-  copiedSeq: 72,
-  urgentSeq: 76,
-  copiedValid: 80,
-  urgentValid: 81,
+  flow: 72,
+  flowOwner: 80,
+  peerPort: 84,
+  peerAddress: 88,
+  copiedSeq: 104,
+  urgentSeq: 108,
+  copiedValid: 112,
+  urgentValid: 113,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -341,13 +597,19 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     claim: view.getUint8(offset + 8),
     protocol: view.getUint8(offset + 9),
     scope: readBytes(view, offset + 10, 2),
+    accepted: view.getUint8(offset + 12),
+    connected: view.getUint8(offset + 13),
     pendingSinceNs: view.getBigUint64(offset + 16, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
-    copiedSeq: view.getUint32(offset + 72, true),
-    urgentSeq: view.getUint32(offset + 76, true),
-    copiedValid: view.getUint8(offset + 80),
-    urgentValid: view.getUint8(offset + 81),
+    flow: readU64(view, offset + 72),
+    flowOwner: view.getUint32(offset + 80, true),
+    peerPort: view.getUint16(offset + 84, true),
+    peerAddress: readBytes(view, offset + 88, 16),
+    copiedSeq: view.getUint32(offset + 104, true),
+    urgentSeq: view.getUint32(offset + 108, true),
+    copiedValid: view.getUint8(offset + 112),
+    urgentValid: view.getUint8(offset + 113),
   };
 }
 
@@ -416,43 +678,110 @@ export function readRlSocketRecord(view: DataView, offset: number): RlSocketReco
   };
 }
 
-/** `struct rl_thread`, 4 bytes. */
+/** `struct rl_source`, 16 bytes. */
+export interface RlSource {
+  readonly flow: number;
+  readonly ns: number;
+}
+export const RL_SOURCE_SIZE = 16;
+export const RL_SOURCE_OFFSET = {
+  flow: 0,
+  ns: 8,
+} as const;
+export function readRlSource(view: DataView, offset: number): RlSource {
+  return {
+    flow: readU64(view, offset),
+    ns: readU64(view, offset + 8),
+  };
+}
+
+/** `struct rl_sources`, 128 bytes. */
+export interface RlSources {
+  readonly source: readonly RlSource[];
+}
+export const RL_SOURCES_SIZE = 128;
+export const RL_SOURCES_OFFSET = {
+  source: 0,
+} as const;
+export function readRlSources(view: DataView, offset: number): RlSources {
+  return {
+    source: readArray(8, (i) => readRlSource(view, offset + i * 16)),
+  };
+}
+
+/** `struct rl_thread`, 192 bytes. */
 export interface RlThread {
   readonly slot: number;
+  readonly run: number;
+  readonly nowNs: bigint;
+  readonly events: number;
+  readonly lastWasReceive: number;
+  readonly hasPeer: number;
+  readonly peerPort: number;
+  readonly peerAddress: Uint8Array;
+  readonly newest: number;
+  readonly newestNs: bigint;
+  readonly last: number;
+  readonly sources: RlSources;
 }
-export const RL_THREAD_SIZE = 4;
+export const RL_THREAD_SIZE = 192;
 export const RL_THREAD_OFFSET = {
   slot: 0,
+  run: 4,
+  nowNs: 8,
+  events: 16,
+  lastWasReceive: 20,
+  hasPeer: 21,
+  peerPort: 22,
+  peerAddress: 24,
+  newest: 40,
+  newestNs: 48,
+  last: 56,
+  sources: 64,
 } as const;
 export function readRlThread(view: DataView, offset: number): RlThread {
   return {
     slot: view.getUint32(offset, true),
+    run: view.getUint32(offset + 4, true),
+    nowNs: view.getBigUint64(offset + 8, true),
+    events: view.getUint32(offset + 16, true),
+    lastWasReceive: view.getUint8(offset + 20),
+    hasPeer: view.getUint8(offset + 21),
+    peerPort: view.getUint16(offset + 22, true),
+    peerAddress: readBytes(view, offset + 24, 16),
+    newest: readU64(view, offset + 40),
+    newestNs: view.getBigUint64(offset + 48, true),
+    last: readU64(view, offset + 56),
+    sources: readRlSources(view, offset + 64),
   };
 }
 
-/** `struct rl_totals`, 192 bytes. */
+/** `struct rl_totals`, 248 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
   readonly lost: readonly number[];
   readonly slotsUsed: number;
+  readonly flowsUsed: number;
   readonly sinceNs: bigint;
 }
-export const RL_TOTALS_SIZE = 192;
+export const RL_TOTALS_SIZE = 248;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
-  lost: 136,
-  slotsUsed: 176,
-  sinceNs: 184,
+  lost: 168,
+  slotsUsed: 224,
+  flowsUsed: 232,
+  sinceNs: 240,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
     objectId: readU64(view, offset),
-    unattributed: readArray(4, (i) => readArray(2, (j) => readRlWire(view, offset + 8 + i * 32 + j * 16))),
-    lost: readArray(5, (i) => readU64(view, offset + 136 + i * 8)),
-    slotsUsed: readU64(view, offset + 176),
-    sinceNs: view.getBigUint64(offset + 184, true),
+    unattributed: readArray(5, (i) => readArray(2, (j) => readRlWire(view, offset + 8 + i * 32 + j * 16))),
+    lost: readArray(7, (i) => readU64(view, offset + 168 + i * 8)),
+    slotsUsed: readU64(view, offset + 224),
+    flowsUsed: readU64(view, offset + 232),
+    sinceNs: view.getBigUint64(offset + 240, true),
   };
 }
 
@@ -490,7 +819,9 @@ export const layouts: readonly Layout[] = [
       RL_LOST_INTERFACE: 2,
       RL_LOST_DETAILS: 3,
       RL_LOST_EVENT: 4,
-      RL_LOSSES: 5,
+      RL_LOST_FLOW: 5,
+      RL_LOST_PAIR: 6,
+      RL_LOSSES: 7,
     },
   },
   {
@@ -526,7 +857,61 @@ export const layouts: readonly Layout[] = [
       RL_UNCLAIMED: 1,
       RL_LATE: 2,
       RL_TABLE_FULL: 3,
-      RL_UNATTRIBUTED: 4,
+      RL_UNSENT: 4,
+      RL_UNATTRIBUTED: 5,
+    },
+  },
+  {
+    struct: 'rl_fifo',
+    size: 16,
+    fields: {
+      inode: [0, 'u64'],
+      modes: [8, 'u32'],
+      reserved: [12, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_flow',
+    size: 576,
+    fields: {
+      credit: [0, 'u64'],
+      last_receive_ns: [8, 'u64'],
+      received: [16, 'u64'],
+      host: [24, 'u64'],
+      expired: [32, 'u64'],
+      listed_ns: [40, 'u64'],
+      receives: [48, 'u32'],
+      last_receive_bytes: [52, 'u32'],
+      last_run: [56, 'u32'],
+      generation: [60, 'u32'],
+      received_sizes: [64, 'u16[16]'],
+      gaps: [96, 'u32[26]'],
+      sent: [200, 'u64'],
+      unmatched: [208, 'u64'],
+      self_matched: [216, 'u64'],
+      partner: [224, 'u64'],
+      first_source: [232, 'u64'],
+      last_send_ns: [240, 'u64'],
+      sends: [248, 'u32'],
+      closed: [252, 'u32'],
+      sent_sizes: [256, 'u16[16]'],
+      first: [288, 'struct rl_pair'],
+      first_ns: [488, 'u64'],
+      cookie: [496, 'u64'],
+      local_socket: [504, 'u64'],
+      remote_socket: [512, 'u64'],
+      slot: [520, 'u32'],
+      process_generation: [524, 'u32'],
+      netns: [528, 'u32'],
+      family: [532, 'u16'],
+      protocol: [534, 'u16'],
+      local_port: [536, 'u16'],
+      remote_port: [538, 'u16'],
+      opened: [540, 'u8'],
+      scope: [541, 'u8'],
+      reserved: [542, 'u8[2]'],
+      local_address: [544, 'u8[16]'],
+      remote_address: [560, 'u8[16]'],
     },
   },
   {
@@ -580,6 +965,47 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_pair',
+    size: 200,
+    fields: {
+      moved: [0, 'u64'],
+      copied: [8, 'u64'],
+      position: [16, 'u64'],
+      moves: [24, 'u32'],
+      copies: [28, 'u32'],
+      settled: [32, 'u32'],
+      direct: [36, 'u32'],
+      same_run: [40, 'u32'],
+      reserved: [44, 'u32'],
+      lags: [48, 'u32[26]'],
+      size_count: [152, 'u64'],
+      sum_x: [160, 'u64'],
+      sum_y: [168, 'u64'],
+      sum_xx: [176, 'u64'],
+      sum_yy: [184, 'u64'],
+      sum_xy: [192, 'u64'],
+    },
+  },
+  {
+    struct: 'rl_pair_key',
+    size: 16,
+    fields: {
+      source: [0, 'u64'],
+      destination: [8, 'u64'],
+    },
+  },
+  {
+    struct: 'rl_peer_key',
+    size: 32,
+    fields: {
+      cookie: [0, 'u64'],
+      slot: [8, 'u32'],
+      port: [12, 'u16'],
+      reserved: [14, 'u16'],
+      address: [16, 'u8[16]'],
+    },
+  },
+  {
     struct: 'rl_process',
     size: 384,
     fields: {
@@ -603,7 +1029,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_process_details',
-    size: 816,
+    size: 880,
     fields: {
       start_ns: [0, 'u64'],
       cgroup_id: [8, 'u64'],
@@ -615,10 +1041,12 @@ export const layouts: readonly Layout[] = [
       executable_length: [36, 'u16'],
       command_length: [38, 'u16'],
       cgroup_length: [40, 'u16'],
-      reserved: [42, 'u16[3]'],
-      executable: [48, 'u8[256]'],
-      command: [304, 'u8[256]'],
-      cgroup: [560, 'u8[256]'],
+      fifo_count: [42, 'u16'],
+      reserved: [44, 'u16[2]'],
+      fifos: [48, 'struct rl_fifo[4]'],
+      executable: [112, 'u8[256]'],
+      command: [368, 'u8[256]'],
+      cgroup: [624, 'u8[256]'],
     },
   },
   {
@@ -642,22 +1070,29 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_socket',
-    size: 88,
+    size: 120,
     fields: {
       owner: [0, 'u32'],
       owner_generation: [4, 'u32'],
       claim: [8, 'u8'],
       protocol: [9, 'u8'],
       scope: [10, 'u8[2]'],
-      reserved: [12, 'u32'],
+      accepted: [12, 'u8'],
+      connected: [13, 'u8'],
+      reserved: [14, 'u8[2]'],
       pending_since_ns: [16, 'u64'],
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],
-      copied_seq: [72, 'u32'],
-      urgent_seq: [76, 'u32'],
-      copied_valid: [80, 'u8'],
-      urgent_valid: [81, 'u8'],
-      reserved2: [82, 'u8[6]'],
+      flow: [72, 'u64'],
+      flow_owner: [80, 'u32'],
+      peer_port: [84, 'u16'],
+      reserved3: [86, 'u16'],
+      peer_address: [88, 'u8[16]'],
+      copied_seq: [104, 'u32'],
+      urgent_seq: [108, 'u32'],
+      copied_valid: [112, 'u8'],
+      urgent_valid: [113, 'u8'],
+      reserved2: [114, 'u8[6]'],
     },
   },
   {
@@ -686,21 +1121,48 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_source',
+    size: 16,
+    fields: {
+      flow: [0, 'u64'],
+      ns: [8, 'u64'],
+    },
+  },
+  {
+    struct: 'rl_sources',
+    size: 128,
+    fields: {
+      source: [0, 'struct rl_source[8]'],
+    },
+  },
+  {
     struct: 'rl_thread',
-    size: 4,
+    size: 192,
     fields: {
       slot: [0, 'u32'],
+      run: [4, 'u32'],
+      now_ns: [8, 'u64'],
+      events: [16, 'u32'],
+      last_was_receive: [20, 'u8'],
+      has_peer: [21, 'u8'],
+      peer_port: [22, 'u16'],
+      peer_address: [24, 'u8[16]'],
+      newest: [40, 'u64'],
+      newest_ns: [48, 'u64'],
+      last: [56, 'u64'],
+      sources: [64, 'struct rl_sources'],
     },
   },
   {
     struct: 'rl_totals',
-    size: 192,
+    size: 248,
     fields: {
       object_id: [0, 'u64'],
-      unattributed: [8, 'struct rl_wire[4][2]'],
-      lost: [136, 'u64[5]'],
-      slots_used: [176, 'u64'],
-      since_ns: [184, 'u64'],
+      unattributed: [8, 'struct rl_wire[5][2]'],
+      lost: [168, 'u64[7]'],
+      slots_used: [224, 'u64'],
+      flows_used: [232, 'u64'],
+      since_ns: [240, 'u64'],
     },
   },
   {

@@ -102,13 +102,63 @@ struct {
 	__type(value, struct rl_process_details);
 } details_scratch SEC(".maps");
 
+/* The relay ledger's evidence. Mapped into the agent like `processes`; index 0 is no flow. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, RL_MAX_FLOWS);
+	__type(key, __u32);
+	__type(value, struct rl_flow);
+} flows SEC(".maps");
+
+/* Flows that the agent gave back. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, RL_MAX_FLOWS);
+	__type(value, __u32);
+} free_flows SEC(".maps");
+
+/* Flows of sockets that are not connected, by peer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, RL_MAX_FLOWS);
+	__type(key, struct rl_peer_key);
+	__type(value, __u64);
+} peer_flows SEC(".maps");
+
+/* Pairs beyond the first source of each flow, which `flows` holds itself. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, RL_MAX_PAIRS);
+	__type(key, struct rl_pair_key);
+	__type(value, struct rl_pair);
+} pairs SEC(".maps");
+
+/* By process slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RL_MAX_PROCESSES);
+	__type(key, __u32);
+	__type(value, struct rl_sources);
+} sources SEC(".maps");
+
+/* A pair before anything moved, to make new ones from: too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rl_pair);
+} pair_scratch SEC(".maps");
+
 static __always_inline struct rl_totals *get_totals(void)
 {
 	__u32 zero = 0;
 	return bpf_map_lookup_elem(&totals, &zero);
 }
 
-static __noinline int count_lost(enum rl_lost reason)
+__noinline int count_lost(enum rl_lost reason)
 {
 	struct rl_totals *t = get_totals();
 	if (t && reason < RL_LOSSES)
@@ -122,7 +172,7 @@ static __always_inline void add_wire(struct rl_wire *wire, __u64 bytes, __u64 pa
 	__sync_fetch_and_add(&wire->packets, packets);
 }
 
-static __noinline int count_unattributed(enum rl_unattributed reason, enum rl_direction direction, __u64 bytes,
+__noinline int count_unattributed(enum rl_unattributed reason, enum rl_direction direction, __u64 bytes,
 					 __u64 packets)
 {
 	struct rl_totals *t = get_totals();

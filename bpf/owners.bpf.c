@@ -29,6 +29,8 @@ static __always_inline void settle_pending(struct rl_socket *s, struct rl_proces
 
 static __always_inline void claim(struct rl_socket *s, __u32 slot, struct rl_process *p, enum rl_claim how)
 {
+	if (s->claim == RL_CLAIM_LISTENER && how == RL_CLAIM_TOUCHED)
+		s->accepted = 1;
 	s->owner = slot;
 	s->owner_generation = p->generation;
 	s->claim = how;
@@ -169,6 +171,8 @@ SEC("cgroup/sock_release")
 int sock_release(struct bpf_sock *sk)
 {
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (s)
+		close_flow(s->flow);
 	if (s && s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
 		__u32 slot = current_slot();
 		struct rl_process *p = get_process(slot);
@@ -187,6 +191,7 @@ static __always_inline void connecting(struct bpf_sock *sk, enum rl_scope scope)
 	if (!s)
 		return;
 	s->scope[RL_RX] = s->scope[RL_TX] = scope;
+	s->connected = 1;
 	s->copied_valid = 0; /* a socket may be disconnected and connected anew */
 }
 
@@ -205,41 +210,61 @@ int connect6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
-static __always_inline void set_scope(struct bpf_sock *sk, enum rl_direction direction, enum rl_scope scope)
+/*
+ * Unconnected UDP: the peer differs from message to message. These run in the system call just before the message is
+ * counted, and leave its peer with the thread.
+ */
+static __always_inline void note_peer(struct bpf_sock *sk, enum rl_direction direction, enum rl_scope scope,
+				      const __be32 address[4], __be16 port)
 {
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (s)
 		s->scope[direction] = scope;
+	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	if (!thread)
+		return;
+	__builtin_memcpy(thread->peer_address, address, 16);
+	thread->peer_port = bpf_ntohs(port);
+	thread->has_peer = 1;
 }
 
-/* Unconnected UDP: the peer differs from message to message; the same thread counts it next. */
+static __always_inline void note_peer4(struct bpf_sock_addr *ctx, enum rl_direction direction)
+{
+	__be32 address[4] = {0, 0, bpf_htonl(0xffff), ctx->user_ip4};
+	note_peer(ctx->sk, direction, scope_of_ip4(ctx->user_ip4), address, ctx->user_port);
+}
+
+static __always_inline void note_peer6(struct bpf_sock_addr *ctx, enum rl_direction direction)
+{
+	__be32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
+	note_peer(ctx->sk, direction, scope_of_ip6(address), address, ctx->user_port);
+}
+
 SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *ctx)
 {
-	set_scope(ctx->sk, RL_TX, scope_of_ip4(ctx->user_ip4));
+	note_peer4(ctx, RL_TX);
 	return 1;
 }
 
 SEC("cgroup/sendmsg6")
 int sendmsg6(struct bpf_sock_addr *ctx)
 {
-	__be32 a[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
-	set_scope(ctx->sk, RL_TX, scope_of_ip6(a));
+	note_peer6(ctx, RL_TX);
 	return 1;
 }
 
 SEC("cgroup/recvmsg4")
 int recvmsg4(struct bpf_sock_addr *ctx)
 {
-	set_scope(ctx->sk, RL_RX, scope_of_ip4(ctx->user_ip4));
+	note_peer4(ctx, RL_RX);
 	return 1;
 }
 
 SEC("cgroup/recvmsg6")
 int recvmsg6(struct bpf_sock_addr *ctx)
 {
-	__be32 a[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
-	set_scope(ctx->sk, RL_RX, scope_of_ip6(a));
+	note_peer6(ctx, RL_RX);
 	return 1;
 }
 

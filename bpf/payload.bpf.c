@@ -46,9 +46,6 @@ static __always_inline void charge(struct sock *sk, enum rl_direction direction,
 	struct rl_process *p = get_process(slot);
 	if (!p)
 		return;
-	if (slot != KERNEL_SLOT)
-		refresh_user(p);
-
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s) {
 		count_lost(RL_LOST_SOCKET);
@@ -62,22 +59,51 @@ static __always_inline void charge(struct sock *sk, enum rl_direction direction,
 	if (protocol < RL_PROTOCOLS && scope < RL_SCOPES)
 		__sync_fetch_and_add(&p->payload[direction][protocol][scope], bytes);
 	__sync_fetch_and_add(&s->payload[direction], bytes);
+	if (slot == KERNEL_SLOT)
+		return;
+	refresh_user(p);
+	if (protocol != RL_OTHER)
+		note_relay(sk, s, p, slot, direction, bytes);
+}
+
+/* AF_UNIX carries no network payload; the ledger follows it, as one half of a relay may speak to the other by it. */
+static __always_inline void follow(struct sock *sk, enum rl_direction direction, __u64 bytes)
+{
+	__u32 slot = current_slot();
+	struct rl_process *p = get_process(slot);
+	if (!p || slot == KERNEL_SLOT)
+		return;
+	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (s)
+		note_relay(sk, s, p, slot, direction, bytes);
+	else
+		count_lost(RL_LOST_SOCKET);
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(sock_send_length, struct sock *sk, int result, int flags)
 {
-	if (result > 0 && is_counted_family(sk->__sk_common.skc_family))
+	__u16 family = sk->__sk_common.skc_family;
+
+	if (result <= 0)
+		return 0;
+	if (is_counted_family(family))
 		charge(sk, RL_TX, result);
+	else if (family == AF_UNIX)
+		follow(sk, RL_TX, result);
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
 {
+	__u16 family = sk->__sk_common.skc_family;
+
 	if (result <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE))
 		return 0;
-	if (!is_counted_family(sk->__sk_common.skc_family))
+	if (family == AF_UNIX)
+		follow(sk, RL_RX, result);
+	if (!is_counted_family(family))
 		return 0;
 	if (flags & MSG_OOB || !read_by_sequence(sk))
 		charge(sk, RL_RX, result);

@@ -13,6 +13,7 @@
 
 #define KERNEL_SLOT 0
 #define MAX_PATH_COMPONENTS 24
+#define MAX_FILES 16
 
 static __always_inline struct rl_process_key key_of(struct task_struct *task)
 {
@@ -23,16 +24,25 @@ static __always_inline struct rl_process_key key_of(struct task_struct *task)
 	return key;
 }
 
+/* A path that is written component by component, from the leaf up; loops run by bpf_loop (5.17) are verified once. */
+struct path_walk {
+	__u8 *out;
+	struct dentry *dentry;
+	struct vfsmount *mnt;
+	struct kernfs_node *node;
+	__u32 length;
+};
+
 /* Appends one NUL-terminated component; false when there is no room for another. */
-static __always_inline bool append_component(__u8 *out, __u32 *length, const void *name)
+static __always_inline bool append_component(struct path_walk *walk, const void *name)
 {
-	__u32 at = *length;
+	__u32 at = walk->length;
 	if (at > RL_EXECUTABLE_LENGTH - 64)
 		return false;
-	long n = bpf_probe_read_kernel_str(out + at, 64, name);
+	long n = bpf_probe_read_kernel_str(walk->out + at, 64, name);
 	if (n <= 0)
 		return false;
-	*length = at + n;
+	walk->length = at + n;
 	return true;
 }
 
@@ -43,21 +53,45 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
 	return BPF_CORE_READ((struct kernfs_node___before_6_15 *)node, parent);
 }
 
+static long walk_cgroup(__u32 i, struct path_walk *walk)
+{
+	struct kernfs_node *node = walk->node;
+	struct kernfs_node *parent = node ? kernfs_parent(node) : NULL;
+	if (!parent || !append_component(walk, BPF_CORE_READ(node, name))) /* the root has no name */
+		return 1;
+	walk->node = parent;
+	return 0;
+}
+
 static __always_inline void read_cgroup(struct task_struct *task, struct rl_process_details *d)
 {
 	struct kernfs_node *node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
-	__u32 length = 0;
+	struct path_walk walk = {.out = d->cgroup, .node = node};
 
 	d->cgroup_id = BPF_CORE_READ(node, id);
-	for (int i = 0; i < 12; i++) {
-		struct kernfs_node *parent = node ? kernfs_parent(node) : NULL;
-		if (!parent) /* the root has no name */
-			break;
-		if (!append_component(d->cgroup, &length, BPF_CORE_READ(node, name)))
-			break;
-		node = parent;
+	bpf_loop(MAX_PATH_COMPONENTS, walk_cgroup, &walk, 0);
+	d->cgroup_length = walk.length;
+}
+
+static long walk_executable(__u32 i, struct path_walk *walk)
+{
+	struct dentry *dentry = walk->dentry;
+	struct vfsmount *mnt = walk->mnt;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+
+	if (dentry == BPF_CORE_READ(mnt, mnt_root)) { /* a mount's root has no name: go on at its mount point */
+		struct mount *mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+		struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+		if (up == mount)
+			return 1;
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
+		return 0;
 	}
-	d->cgroup_length = length;
+	if (dentry == parent || !append_component(walk, BPF_CORE_READ(dentry, d_name.name)))
+		return 1;
+	walk->dentry = parent;
+	return 0;
 }
 
 static __always_inline void read_executable(struct task_struct *task, struct rl_process_details *d)
@@ -65,26 +99,13 @@ static __always_inline void read_executable(struct task_struct *task, struct rl_
 	struct file *exe = BPF_CORE_READ(task, mm, exe_file);
 	if (!exe)
 		return;
-	struct dentry *dentry = BPF_CORE_READ(exe, f_path.dentry);
-	struct vfsmount *mnt = BPF_CORE_READ(exe, f_path.mnt);
-	__u32 length = 0;
-
-	for (int i = 0; i < MAX_PATH_COMPONENTS; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		if (dentry == BPF_CORE_READ(mnt, mnt_root)) { /* a mount's root has no name: go on at its mount point */
-			struct mount *mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
-			if (up == mount)
-				break;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mnt = (void *)up + bpf_core_field_offset(struct mount, mnt);
-			continue;
-		}
-		if (dentry == parent || !append_component(d->executable, &length, BPF_CORE_READ(dentry, d_name.name)))
-			break;
-		dentry = parent;
-	}
-	d->executable_length = length;
+	struct path_walk walk = {
+		.out = d->executable,
+		.dentry = BPF_CORE_READ(exe, f_path.dentry),
+		.mnt = BPF_CORE_READ(exe, f_path.mnt),
+	};
+	bpf_loop(MAX_PATH_COMPONENTS, walk_executable, &walk, 0);
+	d->executable_length = walk.length;
 }
 
 static __always_inline void read_command(struct task_struct *task, struct rl_process_details *d)
@@ -99,6 +120,46 @@ static __always_inline void read_command(struct task_struct *task, struct rl_pro
 		length = RL_COMMAND_LENGTH;
 	if (bpf_probe_read_user(d->command, length, (void *)start) == 0)
 		d->command_length = length;
+}
+
+struct file_walk {
+	struct rl_process_details *details;
+	struct file **files;
+	__u32 open;
+	__u32 count;
+};
+
+static long walk_files(__u32 i, struct file_walk *walk)
+{
+	struct rl_process_details *d = walk->details;
+	struct file **files = walk->files;
+	struct file *file = NULL;
+	__u32 count = walk->count;
+
+	if (i >= walk->open || count >= RL_FIFOS)
+		return 1;
+	if (bpf_probe_read_kernel(&file, sizeof(file), files + i) || !file)
+		return 0;
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFIFO)
+		return 0;
+	d->fifos[count].inode = BPF_CORE_READ(inode, i_ino);
+	d->fifos[count].modes = BPF_CORE_READ(file, f_mode) & (FMODE_READ | FMODE_WRITE);
+	walk->count = count + 1;
+	return 0;
+}
+
+/* Pipes and FIFOs among the first file descriptors: the other half of a relay of two processes may hold the other end. */
+static __always_inline void read_fifos(struct task_struct *task, struct rl_process_details *d)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file_walk walk = {
+		.details = d,
+		.files = BPF_CORE_READ(table, fd),
+		.open = BPF_CORE_READ(table, max_fds),
+	};
+	bpf_loop(MAX_FILES, walk_files, &walk, 0);
+	d->fifo_count = walk.count;
 }
 
 /*
@@ -123,6 +184,7 @@ __noinline int store_details(__u64 address, __u32 slot, bool own)
 	d->cgroup_length = 0;
 	read_executable(task, d);
 	read_cgroup(task, d);
+	read_fifos(task, d);
 	if (own)
 		read_command(task, d);
 	if (bpf_map_update_elem(&process_details, &slot, d, BPF_ANY))

@@ -15,7 +15,9 @@
 #include "maps.bpf.h"
 
 #include "processes.bpf.c"
+#include "flows.bpf.h"
 #include "owners.bpf.c"
+#include "ledger.bpf.c"
 #include "payload.bpf.c"
 #include "wire.bpf.c"
 #include "interfaces.bpf.c"

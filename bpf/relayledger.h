@@ -41,7 +41,8 @@ enum rl_unattributed {
 	RL_UNCLAIMED = 1,     /* accepted connections that no process has touched yet; falls as they are claimed */
 	RL_LATE = 2,          /* the owner ended so long ago that its record is gone */
 	RL_TABLE_FULL = 3,    /* the owner came when the process table was full */
-	RL_UNATTRIBUTED = 4,
+	RL_UNSENT = 4,        /* of RL_KERNEL_SOCKET and RL_LATE, sent: dropped before a device had them */
+	RL_UNATTRIBUTED = 5,
 };
 
 /* Something that should have been recorded and could not be. */
@@ -235,7 +236,7 @@ struct rl_thread {
 	__u64 newest; /* the flow it received on last */
 	__u64 newest_ns;
 	__u64 last; /* the flow of its last event */
-	struct rl_source source[RL_THREAD_SOURCES];
+	struct rl_sources sources; /* of which it uses RL_THREAD_SOURCES */
 };
 
 /* How a socket came by its owner. */
@@ -253,7 +254,9 @@ struct rl_socket {
 	__u8 claim;    /* enum rl_claim */
 	__u8 protocol; /* enum rl_protocol */
 	__u8 scope[RL_DIRECTIONS]; /* enum rl_scope */
-	__u32 reserved;
+	__u8 accepted; /* came from a listener */
+	__u8 connected; /* this host connected it */
+	__u8 reserved[2];
 	__u64 pending_since_ns;
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	/* From here on written at every send or receive: kept off the line that each packet reads. */
@@ -337,6 +340,7 @@ struct rl_totals {
 	struct rl_wire unattributed[RL_UNATTRIBUTED][RL_DIRECTIONS];
 	__u64 lost[RL_LOSSES];
 	__u64 slots_used; /* slots ever handed out by counting up; freed ones come back through `free_slots` */
+	__u64 flows_used; /* likewise, through `free_flows` */
 	__u64 since_ns; /* when the accounting began */
 };
 

@@ -111,7 +111,7 @@ t.test('details that lie in the middle of a buffer are read from there', async (
 });
 
 t.test('a command that fills its room is decoded as far as it goes', async (t) => {
-  const cut = Buffer.from('x'.repeat(CAPACITY - 1) + 'é').subarray(0, CAPACITY);
+  const cut = Buffer.from(`${'x'.repeat(CAPACITY - 1)}é`).subarray(0, CAPACITY);
   t.equal(decode({}, withCommand(cut)).command, `${'x'.repeat(CAPACITY - 1)}\ufffd`);
 });
 

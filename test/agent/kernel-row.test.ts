@@ -8,7 +8,7 @@ const NOTHING: Amount = { bytes: 0, packets: 0 };
 function makeTotals(
   override: Partial<Record<keyof typeof RlUnattributed, [rx: Amount, tx: Amount]>> = {},
 ): KernelRowInput['totals'] {
-  const unattributed = Array.from({ length: 4 }, (): readonly Amount[] => [NOTHING, NOTHING]);
+  const unattributed = Array.from({ length: RlUnattributed.unattributed }, (): readonly Amount[] => [NOTHING, NOTHING]);
   for (const [reason, amounts] of Object.entries(override)) {
     unattributed[RlUnattributed[reason as keyof typeof RlUnattributed]] = amounts;
   }
@@ -111,6 +111,24 @@ t.test('each direction has its own figures', async (t) => {
   });
   t.same(kernelRow(makeInput({ totals })).rows.get('late'), { bytes: 1, packets: 1 });
   t.same(kernelRow(makeInput({ totals, direction: 'tx' })).rows.get('late'), { bytes: 2, packets: 2 });
+});
+
+t.test('packets dropped before a device had them are taken off the kernel’s own sockets, not below zero', async (t) => {
+  for (const [sent, unsent, expected] of [
+    [1000, 0, 1000],
+    [1000, 400, 600],
+    [1000, 1000, 0],
+    [1000, 1400, 0],
+  ] as const) {
+    const kernelSocket = { bytes: sent, packets: sent / 100 };
+    const totals = makeTotals({
+      kernelSocket: [NOTHING, kernelSocket],
+      unsent: [NOTHING, { bytes: unsent, packets: unsent / 100 }],
+    });
+    const { rows } = kernelRow(makeInput({ direction: 'tx', totals }));
+    t.same(rows.get('kernel_socket'), { bytes: expected, packets: expected / 100 });
+    t.same(totals.unattributed[RlUnattributed.kernelSocket]?.[1], kernelSocket, 'the reading itself is left alone');
+  }
 });
 
 t.test('what was forwarded is the same figure in both directions', async (t) => {

@@ -1,13 +1,13 @@
-import { closeSync, existsSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { enableStats, listPrograms, programInfo } from '../../bpf/info.ts';
+import { enableStats, listPrograms, type ProgramInfo, programInfo } from '../../bpf/info.ts';
 import { openPin } from '../../bpf/pin.ts';
 import { Agent } from '../e2e/agent.ts';
 import { type Host, type Running, start, waitForPort } from '../e2e/hosts.ts';
 import type { Bench } from './bench.ts';
 import { BusySockets } from './busy-sockets.ts';
-import { median, pairwise, spreadOf } from './statistics.ts';
+import { median, pairwise, spreadOf, sum } from './statistics.ts';
 import { Streams } from './streams.ts';
 import { formatNumber, formatPercent, type Section } from './table.ts';
 import { cpuShare } from './usage.ts';
@@ -52,15 +52,13 @@ const TOOLS: Readonly<Record<string, Tool>> = {
   bpftrace: (load, bench) => {
     const before = new Set(listPrograms().map(({ id }) => id));
     // Classic tracepoints are what bpftrace attaches here; ours are none.
-    const runTime = (): number =>
-      listPrograms()
-        .filter(({ id, type }) => type === 'tracepoint' && !before.has(id))
-        .reduce((total, { runTimeNs }) => total + runTimeNs, 0);
+    const own = (): ProgramInfo[] => listPrograms().filter(({ id, type }) => type === 'tracepoint' && !before.has(id));
+    const runTime = (): number => sum(own().map(({ runTimeNs }) => runTimeNs));
     return withCommand(load.busy.hosts.client, 'bpftrace', ['bpftrace', '-e', ONE_LINER], bench, async ({ pid }) => {
-      await sleep(1000);
-      const cost = await measure(pid, runTime, load, bench);
-      if (cost.programs === 0) throw new Error('bpftrace attached nothing that ran');
-      return cost;
+      for (const end = Date.now() + 15_000; own().length < 2; await sleep(100)) {
+        if (Date.now() > end) throw new Error(`bpftrace attached nothing; it said: ${errorsOf('bpftrace', bench)}`);
+      }
+      return await measure(pid, runTime, load, bench);
     });
   },
 };
@@ -152,21 +150,25 @@ async function withCommand<T>(
   host: Host,
   name: string,
   command: string[],
-  { folder }: Bench,
+  bench: Bench,
   work: (running: Running) => Promise<T>,
 ): Promise<T> {
   const running = start(host, command, {
-    output: join(folder, `${name}.output`),
-    errors: join(folder, `${name}.errors`),
+    output: join(bench.folder, `${name}.output`),
+    errors: join(bench.folder, `${name}.errors`),
   });
   try {
     await sleep(1000);
-    if (running.child.exitCode !== null) throw new Error(`${name} ended with ${running.child.exitCode}`);
+    if (running.child.exitCode !== null) throw new Error(`${name} ended: ${errorsOf(name, bench)}`);
     return await work(running);
   } finally {
     running.child.kill('SIGINT');
     await running.done;
   }
+}
+
+function errorsOf(name: string, { folder }: Bench): string {
+  return readFileSync(join(folder, `${name}.errors`), 'utf8').trim();
 }
 
 function pinnedRunTime(folder: string): number {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import type { App, Process } from '../../agent/readings.ts';
@@ -14,21 +14,23 @@ import { payloadDifferences, rowsOf, type Truth } from './truth.ts';
 
 const execute = promisify(execFile);
 
-/** Every BPF program, map and link in the kernel: "prog 12". */
-async function loaded(programs: string): Promise<string[]> {
-  const { stdout } = await execute(join(programs, 'loaded'));
-  return stdout.split('\n').filter(Boolean);
+/** What an agent has in the kernel, as "prog 12", "map 7", "link 3": what it holds open and what it has pinned. */
+async function objectsOf(agent: Agent, programs: string): Promise<string[]> {
+  const folder = `/proc/${agent.pid}/fdinfo`;
+  const infos = readdirSync(folder).map((fd) => readFileSync(join(folder, fd), 'utf8'));
+  const open = infos.flatMap((info) => [...info.matchAll(/^(prog|map|link)_id:\s+(\d+)$/gm)].map(([, kind, id]) => `${kind} ${id}`));
+  const { stdout } = await execute(join(programs, 'loaded'), ['--pinned', agent.bpffs]);
+  return [...new Set([...open, ...stdout.split('\n').filter(Boolean)])];
 }
 
-/** What was loaded since, and stays: the kernel frees programs and maps some time after their last user. */
-async function leftLoaded(programs: string, before: readonly string[]): Promise<string[]> {
-  let left: string[] = [];
-  for (let tries = 0; tries < 50; tries++) {
-    left = (await loaded(programs)).filter((line) => !before.includes(line));
-    if (left.length === 0) break;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+/** Which of them stay: the kernel frees programs and maps some time after their last user. */
+async function leftOf(objects: readonly string[], programs: string): Promise<string[]> {
+  let left = objects;
+  for (let tries = 0; tries < 50 && left.length > 0; tries++) {
+    if (tries > 0) await sleep(100);
+    left = (await execute(join(programs, 'loaded'), [...left])).stdout.split('\n').filter(Boolean);
   }
-  return left;
+  return [...left];
 }
 
 const whileAway: Case[] = [
@@ -102,75 +104,55 @@ t.test('totals by app never go back over restarts', async (t) => {
 
 t.test('taking everything out of the kernel leaves nothing in it', async (t) => {
   const programs = await buildPrograms();
-  const before = await loaded(programs);
 
   t.test('with --detach-on-exit', async (t) => {
     await using agent = await Agent.start({ arguments: ['--detach-on-exit'] });
-    t.not((await loaded(programs)).length, before.length, 'programs are loaded while it runs');
+    const objects = await objectsOf(agent, programs);
+    t.ok(objects.some((object) => object.startsWith('prog')), 'programs are loaded while it runs');
     t.same(await agent.stop(), { code: 0, signal: null }, 'it ends with 0');
     t.equal(existsSync(agent.bpffs), false, 'its pins are gone');
-    t.same(await leftLoaded(programs, before), [], 'its programs, maps and links are gone');
+    t.same(await leftOf(objects, programs), [], 'its programs, maps and links are gone');
   });
 
   for (const end of ['stop', 'kill9'] as const) {
     t.test(`with doctor --remove after ${end}`, async (t) => {
       await using agent = await Agent.start();
+      const objects = await objectsOf(agent, programs);
       await agent[end]();
       t.equal(existsSync(agent.bpffs), true, 'the pins are there until then');
       const removed = await run(['doctor', '--remove', ...agent.places()]);
       t.equal(removed.code, 0, `it ends with 0${removed.errors}`);
       t.equal(existsSync(agent.bpffs), false, 'the pins are gone');
-      t.same(await leftLoaded(programs, before), [], 'programs, maps and links are gone');
+      t.same(await leftOf(objects, programs), [], 'programs, maps and links are gone');
     });
   }
 });
 
 t.test('what cannot start says why in one line and leaves nothing behind', async (t) => {
-  const programs = await buildPrograms();
   await using first = await Agent.start();
-  const before = await loaded(programs);
   const other = {
     bpffs: `${first.bpffs}-other`,
     state: join(first.folder, 'other-state'),
     socket: join(first.folder, 'other.sock'),
   };
-
-  const refuse = async (t: Test, places: string[], expected: RegExp, uid?: number): Promise<void> => {
-    const { code, errors } = await run(['agent', '--listen', '127.0.0.1:0', ...places], uid);
-    const lines = errors.trim().split('\n');
-    t.ok(code !== null && code !== 0, 'it ends with an error');
-    t.equal(lines.length, 1, `one line: ${errors}`);
-    t.match(lines[0], expected, 'which says what is wrong');
+  const refuse = async (t: Test, over: Partial<typeof other>, expected: RegExp, uid?: number, port = 0): Promise<void> => {
+    const { bpffs, state, socket } = { ...other, ...over };
+    const places = ['--listen', `127.0.0.1:${port}`, '--bpffs', bpffs, '--state-dir', state, '--socket', socket];
+    const { code, errors } = await run(['agent', ...places], uid);
+    t.ok(code !== null && code !== 0, `it ends with an error, not ${code === null ? 'because the test ended it' : code}`);
+    t.equal(errors.trim().split('\n').length, 1, `one line: ${errors}`);
+    t.match(errors, expected, 'which says what is wrong');
     t.equal(existsSync(other.bpffs), false, 'no pins are left');
-    t.same(await leftLoaded(programs, before), [], 'nothing stays loaded');
     t.ok((await first.status()).version, 'the agent that runs is not disturbed');
   };
-  const places = (over: Partial<typeof other> = {}): string[] => {
-    const { bpffs, state, socket } = { ...other, ...over };
-    return ['--bpffs', bpffs, '--state-dir', state, '--socket', socket];
-  };
 
-  t.test('a second agent with the same pins and state', (t) =>
-    refuse(t, places({ bpffs: first.bpffs, state: first.stateDir }), /another|already|running/i),
-  );
-  t.test('a state directory that cannot be made', (t) =>
-    refuse(t, places({ state: '/dev/null/state' }), /\/dev\/null\/state/),
-  );
-  t.test('a socket path that cannot be made', (t) =>
-    refuse(t, places({ socket: '/dev/null/api.sock' }), /\/dev\/null\/api\.sock/),
-  );
-  t.test('a bpffs path that is on another file system', (t) =>
-    refuse(t, places({ bpffs: join(first.folder, 'pins') }), /bpf/i),
-  );
-  t.test('a port in use', async (t) => {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    const port = typeof address === 'object' ? address?.port : 0;
-    await refuse(t, [...places(), '--listen', `127.0.0.1:${port}`], new RegExp(`${port}`));
-    await new Promise((resolve) => server.close(resolve));
-  });
-  t.test('somebody who is not root', (t) => refuse(t, places(), /root|CAP_|capabilit/i, 65534));
+  const same = { bpffs: first.bpffs, state: first.stateDir };
+  await t.test('a second agent with the same pins and state', (t) => refuse(t, same, /another|already|running/i));
+  await t.test('a state directory that cannot be made', (t) => refuse(t, { state: '/dev/null/state' }, /\/dev\/null/));
+  await t.test('a socket that cannot be made', (t) => refuse(t, { socket: '/dev/null/api.sock' }, /\/dev\/null/));
+  await t.test('a bpffs path on another file system', (t) => refuse(t, { bpffs: join(first.folder, 'pins') }, /bpf/i));
+  await t.test('a port in use', (t) => refuse(t, {}, new RegExp(`${first.port}`), undefined, first.port));
+  await t.test('somebody who is not root', (t) => refuse(t, {}, /root|CAP_|capabilit/i, 65534));
 });
 
 const burstSize = process.env['RELAYLEDGER_E2E_FULL'] === '1' ? 20_000 : 2_000;
