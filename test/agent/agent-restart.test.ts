@@ -72,6 +72,24 @@ t.test('a slot is given back when its bytes are on disk, and a crash in between 
   }
 });
 
+t.test('those whose slots were given back stay in the books, however many checkpoints ago', async (t) => {
+  const host = makeHost(t);
+  const { kernel, clock } = host;
+  const first = start(t, host);
+  for (const bytes of [100, 20, 3]) {
+    const process = kernel.touch();
+    kernel.charge(process, { rxBytes: bytes, rxPackets: 1 });
+    first.tick();
+    kernel.exit(process);
+    clock.advance(MINUTE);
+    for (let i = 0; i < 3; i++) first.checkpoint();
+    t.notOk(kernel.holds(process));
+  }
+  for (const { agent } of [first, start(t, host)]) {
+    t.equal(agent.status().reconciliation[0]?.processesBytes, 123);
+  }
+});
+
 t.test('a process that ended while no agent ran is counted once, however long that was', async (t) => {
   for (const [title, awayMs] of [
     ['a second', 1000],

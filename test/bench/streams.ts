@@ -5,12 +5,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withNetworkNamespace } from '../../bpf/namespace.ts';
 import { type Host, type Hosts, type Running, start, waitForPort } from '../e2e/hosts.ts';
 import type { Bench } from './bench.ts';
+import { cpuNs } from './usage.ts';
 
 export type Kind = 'tcp' | 'udp';
 
 export interface Rate {
   bytesPerSecond: number;
   packetsPerSecond: number;
+  /** Of one core, by both ends together: others on the machine take from the rate, hardly from the rate over this. */
+  cpuShare: number;
+}
+
+interface Ends {
+  client: Running;
+  server: Running;
 }
 
 const PORTS: Readonly<Record<Kind, number>> = { tcp: 5201, udp: 5202 };
@@ -26,29 +34,29 @@ const SETTLE_MS = 150;
 export class Streams {
   readonly #hosts: Hosts;
   readonly #folder: string;
-  readonly #clients: ReadonlyMap<Kind, Running>;
+  readonly #ends: ReadonlyMap<Kind, Ends>;
 
-  private constructor(hosts: Hosts, folder: string, clients: ReadonlyMap<Kind, Running>) {
+  private constructor(hosts: Hosts, folder: string, ends: ReadonlyMap<Kind, Ends>) {
     this.#hosts = hosts;
     this.#folder = folder;
-    this.#clients = clients;
+    this.#ends = ends;
   }
 
   /** They end with the hosts. */
   static async start(hosts: Hosts, kinds: readonly Kind[], bench: Bench): Promise<Streams> {
-    const clients = new Map<Kind, Running>();
+    const ends = new Map<Kind, Ends>();
     for (const kind of kinds) {
-      iperf3(hosts.server, bench, kind, ['--server', '--port', String(PORTS[kind])]);
+      const server = iperf3(hosts.server, bench, kind, ['--server', '--port', String(PORTS[kind])]);
       await waitForPort(hosts.server, 'tcp', PORTS[kind]);
       // Sender and receiver each on a CPU of their own, where the scheduler can't move them between rounds.
       const affinity = cpus().length > 1 ? ['--affinity', '0,1'] : [];
       const to = ['--client', hosts.server.address4, '--port', String(PORTS[kind]), '--time', FOREVER];
       const client = iperf3(hosts.client, bench, kind, [...to, ...ARGUMENTS[kind], ...affinity]);
-      clients.set(kind, client);
+      ends.set(kind, { client, server });
       await sleep(1000);
       client.child.kill('SIGSTOP');
     }
-    return new Streams(hosts, bench.folder, clients);
+    return new Streams(hosts, bench.folder, ends);
   }
 
   /**
@@ -57,15 +65,19 @@ export class Streams {
    * @throws Error where nothing is sent
    */
   async run(kind: Kind, ms: number, atEdge: () => void = () => {}): Promise<Rate> {
-    const { child } = this.#clients.get(kind) as Running;
+    const { client, server } = this.#ends.get(kind) as Ends;
+    const { child } = client;
+    const cpu = (): number => cpuNs(client.pid) + cpuNs(server.pid);
     child.kill('SIGCONT');
     await sleep(SETTLE_MS);
     atEdge();
+    const cpuBefore = cpu();
     const before = this.#sent();
     const begin = performance.now();
     await sleep(ms);
     const after = this.#sent();
     const seconds = (performance.now() - begin) / 1000;
+    const cpuSeconds = (cpu() - cpuBefore) / 1e9;
     atEdge();
     child.kill('SIGSTOP');
     await sleep(20);
@@ -77,6 +89,7 @@ export class Streams {
     return {
       bytesPerSecond: (after.bytes - before.bytes) / seconds,
       packetsPerSecond: (after.packets - before.packets) / seconds,
+      cpuShare: cpuSeconds / seconds,
     };
   }
 

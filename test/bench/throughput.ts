@@ -11,22 +11,32 @@ const WANTED_TCP = 0.98;
 const SETTLE_MS = 1000;
 const KINDS: readonly Kind[] = ['tcp', 'udp'];
 
-const MEASURES: Readonly<Record<Kind, { what: string; of: (rate: Rate) => number }>> = {
-  tcp: { what: 'TCP, Gbit/s', of: ({ bytesPerSecond }) => (bytesPerSecond * 8) / 1e9 },
-  udp: { what: '64-byte UDP, 1,000 packets/s', of: ({ packetsPerSecond }) => packetsPerSecond / 1000 },
-};
+const MEASURES: readonly { what: string; kind: Kind; of: (rate: Rate) => number }[] = [
+  { what: 'TCP, Gbit/s', kind: 'tcp', of: gigabits },
+  { what: 'TCP, Gbit per CPU second', kind: 'tcp', of: (rate) => gigabits(rate) / rate.cpuShare },
+  { what: '64-byte UDP, 1,000 packets/s', kind: 'udp', of: thousands },
+  { what: '64-byte UDP, 1,000 packets per CPU second', kind: 'udp', of: (rate) => thousands(rate) / rate.cpuShare },
+];
+
+function gigabits({ bytesPerSecond }: Rate): number {
+  return (bytesPerSecond * 8) / 1e9;
+}
+
+function thousands({ packetsPerSecond }: Rate): number {
+  return packetsPerSecond / 1000;
+}
 
 export async function measureThroughput(bench: Bench): Promise<Section> {
   const rounds = bench.quick ? 2 : 6;
   const windowMs = bench.quick ? 600 : 1500;
   await using hosts = await Hosts.make({ offloads: true });
   const streams = await Streams.start(hosts, KINDS, bench);
-  const rates = { with: { tcp: [], udp: [] }, without: { tcp: [], udp: [] } } as Record<
-    'with' | 'without',
-    Record<Kind, number[]>
-  >;
+  const rates: Record<'with' | 'without', Record<Kind, Rate[]>> = {
+    with: { tcp: [], udp: [] },
+    without: { tcp: [], udp: [] },
+  };
   const measure = async (side: 'with' | 'without'): Promise<void> => {
-    for (const kind of KINDS) rates[side][kind].push(MEASURES[kind].of(await streams.run(kind, windowMs)));
+    for (const kind of KINDS) rates[side][kind].push(await streams.run(kind, windowMs));
   };
   const sides = {
     with: async () => {
@@ -45,30 +55,32 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
     // The other way round every other time: what one side leaves behind then weighs on both.
     for (const side of round % 2 === 0 ? order : order.toReversed()) await sides[side]();
   }
-  const spreads = {
-    tcp: ratioSpread(rates.with.tcp, rates.without.tcp),
-    udp: ratioSpread(rates.with.udp, rates.without.udp),
-  };
+  const rows = MEASURES.map(({ what, kind, of }) => {
+    const sides = [rates.with[kind].map(of), rates.without[kind].map(of)] as const;
+    return { what, sides, ratio: ratioSpread(...sides) };
+  });
+  const tcp = rows[0]?.ratio.median ?? Number.NaN;
   return {
     title: 'Throughput with the agent over without',
     notes: [
       `${rounds} rounds of ${windowMs} ms with the agent (programs attached, polling every second) and ${windowMs} ms`,
       'without, by turns, on the same two iperf3 connections over veth with GSO; sent, by the interface counters.',
+      'A CPU second is one of sender and receiver together: a busy machine weighs less on that than on the rate.',
     ],
     columns: ['', 'with', 'without', 'with / without', 'min to max'],
-    rows: KINDS.map((kind) => [
-      MEASURES[kind].what,
-      formatNumber(median(rates.with[kind])),
-      formatNumber(median(rates.without[kind])),
-      spreads[kind].median.toFixed(3),
-      formatRange(spreads[kind]),
+    rows: rows.map(({ what, sides, ratio }) => [
+      what,
+      formatNumber(median(sides[0])),
+      formatNumber(median(sides[1])),
+      ratio.median.toFixed(3),
+      formatRange(ratio),
     ]),
     verdicts: [
       {
         what: 'TCP throughput with / without',
         wanted: String(WANTED_TCP),
-        measured: spreads.tcp.median.toFixed(3),
-        holds: spreads.tcp.median >= WANTED_TCP,
+        measured: tcp.toFixed(3),
+        holds: tcp >= WANTED_TCP,
       },
     ],
   };

@@ -192,10 +192,17 @@ export class Agent implements AsyncDisposable {
 atEnd(Agent.removeAll);
 
 /** What a command of the program says and how it ends; by SIGKILL after 20 s. */
-export async function run(commandArguments: string[], uid?: number): Promise<Exit & { output: string; errors: string }> {
+export async function run(
+  commandArguments: string[],
+  uid?: number,
+): Promise<Exit & { output: string; errors: string }> {
   const user = uid === undefined ? [] : ['--reuid', String(uid), '--regid', String(uid), '--clear-groups'];
   const command = [...user, '--pdeathsig', 'KILL', program, ...commandArguments];
-  const child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 20_000, killSignal: 'SIGKILL' });
+  const child = spawn('setpriv', command, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 20_000,
+    killSignal: 'SIGKILL',
+  });
   let output = '';
   let errors = '';
   child.stdout.on('data', (text) => {

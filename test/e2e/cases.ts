@@ -336,7 +336,10 @@ export const ownership: Case[] = [
   handlers('reuseport', 'two processes on one port', 2),
 ];
 
-/** Sockets that moved bytes before the accounting began, in which only what comes later counts. */
+/**
+ * Sockets from before the accounting began. Those with a pause have moved bytes already, and only what comes later counts;
+ * the others' servers listen, or wait in a receiving call.
+ */
 export const olderSockets: Case[] = [
   stream('TCP', { pauses: true }),
   stream('TCP over IPv6', { pauses: true, listen: '{server6}' }),
@@ -347,6 +350,11 @@ export const olderSockets: Case[] = [
   datagram('UDP', { pauses: true }),
   datagram('UDP on connected sockets', { pauses: true, connected: true }),
   datagram('UDP over IPv6', { pauses: true, listen: '{server6}' }),
+  stream('TCP accepted by a server that listened before'),
+  handlers('prefork', 'TCP accepted in workers that waited before, the listener made by their master', 4),
+  datagram('UDP received by a server that waited before'),
+  raw('raw IP received by a socket from before', 'ip-send', 'ip-receive'),
+  raw('AF_PACKET frames received by a socket from before', 'packet-send', 'packet-receive'),
 ];
 
 /** All that can run at any time. */

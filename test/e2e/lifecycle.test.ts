@@ -18,7 +18,9 @@ const execute = promisify(execFile);
 async function objectsOf(agent: Agent, programs: string): Promise<string[]> {
   const folder = `/proc/${agent.pid}/fdinfo`;
   const infos = readdirSync(folder).map((fd) => readFileSync(join(folder, fd), 'utf8'));
-  const open = infos.flatMap((info) => [...info.matchAll(/^(prog|map|link)_id:\s+(\d+)$/gm)].map(([, kind, id]) => `${kind} ${id}`));
+  const open = infos.flatMap((info) =>
+    [...info.matchAll(/^(prog|map|link)_id:\s+(\d+)$/gm)].map(([, kind, id]) => `${kind} ${id}`),
+  );
   const { stdout } = await execute(join(programs, 'loaded'), ['--pinned', agent.bpffs]);
   return [...new Set([...open, ...stdout.split('\n').filter(Boolean)])];
 }
@@ -50,6 +52,7 @@ for (const ending of ['SIGTERM', 'SIGKILL'] as const) {
     truths.push(...(await ground.run(stream('a connection from before'))).truths);
     const longLived = await ground.begin(stream('a connection that stays', { pauses: true, countsAll: true }));
     const since = (await agent.status()).accountingSince;
+    const earlier = await agent.settled((row) => truths.some(({ pid }) => pid === row.pid));
     // An end right after the bytes, before any poll has seen them.
     truths.push(...(await ground.run(stream('a connection just before the end'))).truths);
     if (ending === 'SIGTERM') t.same(await agent.stop(), { code: 0, signal: null }, 'SIGTERM ends it with 0');
@@ -70,6 +73,9 @@ for (const ending of ['SIGTERM', 'SIGKILL'] as const) {
       .filter(({ executable }) => executable !== '')
       .filter((truth) => rowsOf(truth, rows)[0]?.executable !== truth.executable);
     t.same(unexplained, [], 'every process has its executable');
+    const known = truths.slice(0, earlier.length);
+    const startTimes = (list: Process[]): unknown[] => known.map((truth) => rowsOf(truth, list)[0]?.startedAt);
+    t.same(startTimes(rows), startTimes(earlier), 'processes keep their start time, which is part of their identity');
     const status = await agent.status();
     t.equal(status.adopted, true, 'the agent says that it adopted');
     t.equal(status.accountingSince, since, 'and since when the accounting goes');
@@ -108,7 +114,10 @@ t.test('taking everything out of the kernel leaves nothing in it', async (t) => 
   t.test('with --detach-on-exit', async (t) => {
     await using agent = await Agent.start({ arguments: ['--detach-on-exit'] });
     const objects = await objectsOf(agent, programs);
-    t.ok(objects.some((object) => object.startsWith('prog')), 'programs are loaded while it runs');
+    t.ok(
+      objects.some((object) => object.startsWith('prog')),
+      'programs are loaded while it runs',
+    );
     t.same(await agent.stop(), { code: 0, signal: null }, 'it ends with 0');
     t.equal(existsSync(agent.bpffs), false, 'its pins are gone');
     t.same(await leftOf(objects, programs), [], 'its programs, maps and links are gone');
@@ -130,19 +139,31 @@ t.test('taking everything out of the kernel leaves nothing in it', async (t) => 
 
 t.test('what cannot start says why in one line and leaves nothing behind', async (t) => {
   await using first = await Agent.start();
-  const other = {
-    bpffs: `${first.bpffs}-other`,
-    state: join(first.folder, 'other-state'),
-    socket: join(first.folder, 'other.sock'),
-  };
-  const refuse = async (t: Test, over: Partial<typeof other>, expected: RegExp, uid?: number, port = 0): Promise<void> => {
-    const { bpffs, state, socket } = { ...other, ...over };
+  let count = 0;
+  const refuse = async (
+    t: Test,
+    over: { bpffs?: string; state?: string; socket?: string },
+    expected: RegExp,
+    uid?: number,
+    port = 0,
+  ): Promise<void> => {
+    const other = `${first.bpffs}-${count++}`;
+    const {
+      bpffs = other,
+      state = join(first.folder, `state-${count}`),
+      socket = join(first.folder, 'other.sock'),
+    } = over;
     const places = ['--listen', `127.0.0.1:${port}`, '--bpffs', bpffs, '--state-dir', state, '--socket', socket];
     const { code, errors } = await run(['agent', ...places], uid);
-    t.ok(code !== null && code !== 0, `it ends with an error, not ${code === null ? 'because the test ended it' : code}`);
+    t.ok(
+      code !== null && code !== 0,
+      `it ends with an error, not ${code === null ? 'because the test ended it' : code}`,
+    );
     t.equal(errors.trim().split('\n').length, 1, `one line: ${errors}`);
     t.match(errors, expected, 'which says what is wrong');
-    t.equal(existsSync(other.bpffs), false, 'no pins are left');
+    t.equal(existsSync(other), false, 'no pins are left');
+    if (existsSync(other))
+      await run(['doctor', '--remove', '--bpffs', other, '--state-dir', join(first.folder, `state-${count}`)]);
     t.ok((await first.status()).version, 'the agent that runs is not disturbed');
   };
 

@@ -6,9 +6,9 @@ import t from 'tap';
 import type { Process, WireTraffic } from '../../agent/readings.ts';
 import { Agent } from './agent.ts';
 import { buildPrograms } from './build.ts';
-import { type Case, cases, datagram, stream } from './cases.ts';
+import { type Case, cases, datagram, olderSockets, stream } from './cases.ts';
 import { type Host, Hosts, type InterfaceCounters, interfaceCounters, start, waitForFile } from './hosts.ts';
-import { Ground } from './run-case.ts';
+import { Ground, type PausedCase } from './run-case.ts';
 
 /** A veth counts frames with their Ethernet header. (lo does not: it takes the header off before it counts.) */
 const linkHeaderBytes = 14;
@@ -171,6 +171,32 @@ t.test(
     }
   },
 );
+
+t.test('so they are where the sockets are older than the accounting', limits, async (t) => {
+  const programs = await buildPrograms();
+  const all: { it: Case; hosts: Hosts; paused: PausedCase }[] = [];
+  t.teardown(() => {
+    for (const { hosts } of all) hosts.remove();
+  });
+  const since = Date.now() - 20;
+  for (const it of olderSockets.filter(({ title }) => !title.includes('AF_PACKET'))) {
+    const hosts = await Hosts.make();
+    all.push({ it, hosts, paused: await new Ground(hosts, programs).begin(it) });
+  }
+  await using agent = await Agent.start();
+  for (const { it, hosts, paused } of all) {
+    const before = await quiet(hosts);
+    const earlier = await agent.processes();
+    await paused.goOn();
+    const after = await quiet(hosts);
+    const rows = await agent.settled((row) => row.pid !== 0);
+    for (const side of ['client', 'server'] as const) {
+      const wire = (list: Process[]): Sum => wireOf(rowsOf(hosts[side], since, list));
+      const crossed = combine(after[side], before[side], -1);
+      t.same(combine(wire(rows), wire(earlier), -1), crossed, `${it.title}: ${side}`);
+    }
+  }
+});
 
 t.test('with the kernel row they add up too where the kernel itself answers', limits, async (t) => {
   const programs = await buildPrograms();
