@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootTimeNs } from '../bpf/clock.ts';
 import { BpfError } from '../bpf/errors.ts';
@@ -49,7 +49,6 @@ export interface AccountingOptions {
 
 interface AttachedProgram {
   hook: Hook;
-  section: string;
   fd: number | null;
 }
 
@@ -123,7 +122,13 @@ export class Accounting implements Disposable {
     return this.totals.getBigUint64(RL_TOTALS_OFFSET.sinceNs, true);
   }
 
+  /** The same on the wall clock as it was then, in ms. */
+  get sinceWallMs(): number {
+    return Number(this.totals.getBigUint64(RL_TOTALS_OFFSET.sinceWallMs, true));
+  }
+
   [Symbol.dispose](): void {
+    for (const { fd } of this.programs) if (fd !== null) closeSync(fd);
     this.#dump[Symbol.dispose]();
     this.events[Symbol.dispose]();
     this.processes[Symbol.dispose]();
@@ -157,6 +162,7 @@ function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFe
   const view = new DataView(mapping.buffer);
   view.setBigUint64(RL_TOTALS_OFFSET.objectId, objectId, true);
   view.setBigUint64(RL_TOTALS_OFFSET.sinceNs, bootTimeNs(), true);
+  view.setBigUint64(RL_TOTALS_OFFSET.sinceWallMs, BigInt(Date.now()), true);
   totals.pin(pinPath(bpffs, 'maps', 'totals'));
   return missing;
 }
@@ -188,7 +194,7 @@ function adoptSockets(object: BpfObject): void {
 
 function describeProgram(bpffs: string, hook: Hook): AttachedProgram {
   const path = pinPath(bpffs, 'programs', hook.program);
-  return { hook, section: hook.program, fd: existsSync(path) ? openPin('program', path) : null };
+  return { hook, fd: existsSync(path) ? openPin('program', path) : null };
 }
 
 function describeMissing(program: string, reason: string): MissingFeature {

@@ -7,6 +7,7 @@ import {
   type Counters,
   makeCounters,
   payloadOf,
+  relayedOf,
   sharesOf,
   WIRE_RX_BYTES,
   WIRE_RX_PACKETS,
@@ -15,6 +16,7 @@ import {
   wireOf,
 } from './counters.ts';
 import { Events } from './events.ts';
+import type { FlowTable } from './flow-table.ts';
 import type { InterfaceAccount, InterfaceBooks } from './interface-books.ts';
 import { type Amount, type KernelRow, kernelRow, mergeDirections } from './kernel-row.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
@@ -28,10 +30,13 @@ import type {
   Readings,
   Reconciliation,
   Relay,
+  RelayReading,
   Socket,
   Status,
   UnattributedTraffic,
 } from './readings.ts';
+import { RelayLedger } from './relay/ledger.ts';
+import { RelayWatch } from './relay-watch.ts';
 import { decodeSockets, toFlow, toSocket } from './socket-table.ts';
 import type { Store, StoredProcess } from './store.ts';
 import type { Users } from './users.ts';
@@ -40,6 +45,8 @@ export interface AgentOptions {
   accounting: Accounting;
   store: Store;
   books: InterfaceBooks;
+  /** The kernel's flow table; null leaves the relay ledger out. */
+  flows: FlowTable | null;
   users: Users;
   clock: Clock;
   logger: Logger;
@@ -71,6 +78,10 @@ const GONE_INTERFACES_MS = 60_000;
 const FRESH_MS = 50;
 const SOCKETS_CACHE_MS = 2_000;
 
+/** Verdicts come from windows of seconds: judging more often says nothing more. */
+const JUDGE_MS = 950;
+
+const VERDICTS = ['none', 'suspected', 'relay'];
 const NO_RELAY: Relay = { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
 const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flow', 'pair'] as const;
 
@@ -78,6 +89,7 @@ const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flo
 export class Agent implements Readings, AsyncDisposable {
   readonly #options: AgentOptions;
   readonly #table: ProcessTable;
+  readonly #watch: RelayWatch | undefined;
   readonly #events = new Events();
   readonly #metrics: Metrics;
   readonly #budget: SeriesBudget;
@@ -95,6 +107,7 @@ export class Agent implements Readings, AsyncDisposable {
   #lastPollSeconds = 0;
   #lastCheckpointMs = 0;
   #lastForgetMs = 0;
+  #lastJudgeMs = 0;
   #lostEvents = 0;
   readonly #noSocket: Record<Direction, Amount> = { rx: { bytes: 0, packets: 0 }, tx: { bytes: 0, packets: 0 } };
   #books: { atMs: number; books: Books } | undefined;
@@ -120,8 +133,20 @@ export class Agent implements Readings, AsyncDisposable {
       restore: (record) => this.#restore(record, stored.get(identityOf(record))),
       changed: (record, delta) => this.#charge(record, delta),
       started: (record) => this.#publish('process-started', record),
-      ended: (record) => this.#publish('process-ended', record),
+      ended: (record) => {
+        this.#watch?.ended(record);
+        this.#publish('process-ended', record);
+      },
     });
+    this.#watch = options.flows
+      ? new RelayWatch({
+          flows: options.flows,
+          processes: this.#table,
+          ledger: new RelayLedger(),
+          clock: () => ({ nowMs: clock.nowMs(), monotonicNs: Number(process.hrtime.bigint()) }),
+          billed: (record, delta) => this.#charge(record, delta),
+        })
+      : undefined;
     for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, dirty: false });
     for (const row of store.freedProcesses()) this.#remember(row);
   }
@@ -173,16 +198,23 @@ export class Agent implements Readings, AsyncDisposable {
     return this.sockets(pid).flatMap((socket) => toFlow(socket) ?? []);
   }
 
+  relays(): RelayReading[] {
+    this.#refresh();
+    const readings = this.#watch?.relays() ?? [];
+    return readings.map(({ processKey, ...reading }) => ({ ...reading, app: this.#appOf(processKey) }));
+  }
+
   apps(): App[] {
     this.#refresh();
     const live = [...this.#table.records()].filter(({ exitedAtMs }) => exitedAtMs === null);
     const processes = Map.groupBy(live, ({ app }) => app);
+    const relays = this.#relaysByApp();
     return [...this.#apps].map(([app, { counters }]) => ({
       app,
       processes: processes.get(app)?.length ?? 0,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
       payloadShares: sharesOf(counters),
-      relay: NO_RELAY,
+      relay: { ...(relays.get(app) ?? NO_RELAY), ...relayedOf(counters) },
     }));
   }
 
@@ -195,12 +227,13 @@ export class Agent implements Readings, AsyncDisposable {
           .filter(({ exitedAtMs }) => exitedAtMs === null)
           .map((record) => ({ process: this.#toProcess(record), counters: record.counters }))
       : null;
-    const input = { apps: series, processes, sockets: this.#countSockets(), status };
+    const verdicts = new Map([...this.#relaysByApp()].map(([app, { verdict }]) => [app, verdict]));
+    const input = { apps: series, processes, sockets: this.#countSockets(), verdicts, status };
     return this.#metrics.write(input, series, this.#budget.dropped, openMetrics);
   }
 
   status(): Status {
-    const { accounting, clock, version, kernel, intervalSeconds } = this.#options;
+    const { accounting, version, kernel, intervalSeconds } = this.#options;
     const { accounts, unattributed, reconciliation, totals } = this.#balance();
     const records = [...this.#table.records()];
     const live = records.filter(({ exitedAtMs }) => exitedAtMs === null).length;
@@ -209,13 +242,13 @@ export class Agent implements Readings, AsyncDisposable {
       version,
       kernel,
       startedAt: this.#startedAt,
-      accountingSince: toIso(clock.nowMs() - Number((clock.bootNs() - accounting.sinceNs) / 1_000_000n)),
+      accountingSince: toIso(accounting.sinceWallMs),
       adopted: accounting.adopted,
       programs: accounting.programs.map((program) => {
         const info = statsEnabled ? accounting.programInfo(program) : undefined;
         return {
           name: program.hook.program,
-          hook: program.section,
+          hook: program.hook.section,
           attached: program.fd !== null,
           runCount: info?.runCount ?? null,
           nanosecondsPerRun: info && info.runCount > 0 ? info.runTimeNs / info.runCount : null,
@@ -273,9 +306,31 @@ export class Agent implements Readings, AsyncDisposable {
     this.#lostEvents = lostEvents;
     this.#table.poll();
     this.#polledAtMs = this.#options.clock.nowMs();
+    if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
     this.#pollCount++;
     this.#lastPollSeconds = Number(process.hrtime.bigint() - begin) / 1e9;
     this.#metrics.pollDuration.observe(this.#lastPollSeconds);
+  }
+
+  /** The gravest verdict on a live process of each app. */
+  #relaysByApp(): Map<string, Relay> {
+    const relays = new Map<string, Relay>();
+    for (const record of this.#table.records()) {
+      if (record.exitedAtMs !== null) continue;
+      const relay = this.#watch?.relayOf(record) ?? NO_RELAY;
+      const gravest = relays.get(record.app);
+      if (!gravest || VERDICTS.indexOf(relay.verdict) > VERDICTS.indexOf(gravest.verdict))
+        relays.set(record.app, relay);
+    }
+    return relays;
+  }
+
+  #judge(): void {
+    this.#lastJudgeMs = this.#polledAtMs;
+    for (const change of this.#watch?.poll() ?? []) {
+      this.#options.logger.info(change, 'verdict');
+      this.#events.publish('verdict', { ...change });
+    }
   }
 
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
@@ -302,8 +357,10 @@ export class Agent implements Readings, AsyncDisposable {
     for (const record of freeable) {
       this.#gone.set(identityOf(record), { process: this.#toProcess(record), exitedAtMs: record.exitedAtMs ?? now });
     }
+    for (const record of freeable) this.#watch?.forget(record);
     this.#table.free(freeable);
     this.#table.retire();
+    this.#watch?.recycle();
     for (const [identity, { exitedAtMs }] of this.#gone) {
       if (exitedAtMs < now - FORGET_MS) this.#gone.delete(identity);
     }
@@ -339,6 +396,11 @@ export class Agent implements Readings, AsyncDisposable {
     total.dirty = true;
   }
 
+  #appOf(processKey: string): string {
+    for (const record of this.#table.records()) if (identityOf(record) === processKey) return record.app;
+    return this.#gone.get(processKey)?.process.app ?? '';
+  }
+
   #publish(type: string, record: ProcessRecord): void {
     if (this.#events.subscribers > 0) this.#events.publish(type, { process: this.#toProcess(record) });
   }
@@ -368,7 +430,7 @@ export class Agent implements Readings, AsyncDisposable {
       netns: details.netns,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
       payloadShares: sharesOf(counters),
-      relay: NO_RELAY,
+      relay: this.#watch?.relayOf(record) ?? NO_RELAY,
     };
   }
 
@@ -454,7 +516,7 @@ export class Agent implements Readings, AsyncDisposable {
   #countSockets(): Map<string, Map<string, number>> {
     const counts = new Map<string, Map<string, number>>();
     for (const { app, state } of this.sockets()) {
-      const name = this.#budget.admits(app) ? app : 'other';
+      const name = this.#budget.has(app) ? app : 'other';
       const states = counts.get(name) ?? new Map<string, number>();
       states.set(state, (states.get(state) ?? 0) + 1);
       counts.set(name, states);

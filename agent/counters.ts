@@ -1,8 +1,9 @@
-import type { PayloadShare, Protocol, Scope, WireTraffic } from './readings.ts';
+import type { PayloadShare, Protocol, Role, Scope, WireTraffic } from './readings.ts';
 
 /**
  * The counters of one process or app as one vector, so that they add and subtract in a loop: received bytes and
- * packets, sent bytes and packets (wire), then payload by direction, protocol and scope, as in `struct rl_process`.
+ * packets, sent bytes and packets (wire), then payload by direction, protocol and scope, as in `struct rl_process`; at
+ * last relayed payload by role and direction, which the agent adds itself.
  */
 export type Counters = Float64Array;
 
@@ -15,7 +16,11 @@ export const WIRE_TX_BYTES = 2;
 export const WIRE_TX_PACKETS = 3;
 export const PAYLOAD = 4;
 export const SHARES: number = PROTOCOLS.length * SCOPES.length;
-export const COUNTERS: number = PAYLOAD + 2 * SHARES;
+export const ROLES: readonly Role[] = ['third-party', 'service', 'own'];
+export const RELAYED: number = PAYLOAD + 2 * SHARES;
+/** Those that the kernel counts come first. */
+export const KERNEL_COUNTERS: number = RELAYED;
+export const COUNTERS: number = RELAYED + 2 * ROLES.length;
 
 export function makeCounters(values?: Iterable<number>): Counters {
   const counters = new Float64Array(COUNTERS);
@@ -59,4 +64,20 @@ export function sharesOf(counters: Counters): PayloadShare[] {
     }
   }
   return shares;
+}
+
+/** Where the relayed bytes of a role lie: received; sent is the next. */
+export function relayedAt(role: Role): number {
+  return RELAYED + 2 * ROLES.indexOf(role);
+}
+
+/** Over all roles. */
+export function relayedOf(counters: Counters): { receivedBytes: number; sentBytes: number } {
+  let receivedBytes = 0;
+  let sentBytes = 0;
+  for (let at = RELAYED; at < COUNTERS; at += 2) {
+    receivedBytes += counters[at] as number;
+    sentBytes += counters[at + 1] as number;
+  }
+  return { receivedBytes, sentBytes };
 }

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import type { RlProcessDetails } from '../bpf/layouts.ts';
-import { RL_PROCESS_DETAILS_OFFSET, RL_PROCESS_DETAILS_SIZE } from '../bpf/layouts.ts';
+import { RL_PROCESS_DETAILS_OFFSET } from '../bpf/layouts.ts';
 
 /** What is known of a process beside its counters. */
 export interface ProcessDetails {
@@ -11,6 +11,8 @@ export interface ProcessDetails {
   cgroup: string;
   parentPid: number | null;
   netns: number | null;
+  /** Pipes and FIFOs among its first file descriptors; modes: 1 reads, 2 writes. */
+  fifos: { inode: number; modes: number }[];
 }
 
 export const UNKNOWN_DETAILS: ProcessDetails = {
@@ -19,19 +21,22 @@ export const UNKNOWN_DETAILS: ProcessDetails = {
   cgroup: '/',
   parentPid: null,
   netns: null,
+  fifos: [],
 };
 
-const COMMAND_CAPACITY: number = RL_PROCESS_DETAILS_SIZE - RL_PROCESS_DETAILS_OFFSET.cgroup;
+const COMMAND_CAPACITY: number = RL_PROCESS_DETAILS_OFFSET.cgroup - RL_PROCESS_DETAILS_OFFSET.command;
 const DELETED = ' (deleted)';
 
 export function decodeDetails(details: RlProcessDetails): ProcessDetails {
   const executable = joinPath(details.executable, details.executableLength);
   return {
-    executable: executable === '/' ? null : executable,
+    // Where the root's side had no room, /proc has it all while the process lives.
+    executable: executable === '/' || details.cut & 1 ? null : executable,
     command: decodeCommand(details.command, details.commandLength),
-    cgroup: joinPath(details.cgroup, details.cgroupLength),
+    cgroup: details.cut & 2 ? '/' : joinPath(details.cgroup, details.cgroupLength),
     parentPid: details.parentTgid || null,
     netns: details.netns || null,
+    fifos: details.fifos.slice(0, details.fifoCount).map(({ inode, modes }) => ({ inode, modes })),
   };
 }
 

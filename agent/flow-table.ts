@@ -33,7 +33,7 @@ export interface FlowReading {
   lastReceiveNs: number;
   lastSendNs: number;
   closed: boolean;
-  cookie: number;
+  cookie: bigint;
   family: number;
   protocol: number;
   netns: number;
@@ -150,18 +150,19 @@ export class FlowTable {
     for (const index of this.#live) {
       const flow = this.#readFlow(index);
       if (!isOver(flow)) continue;
-      // A new generation first: whatever still names the old one finds nothing.
-      const generationAt = index * RL_FLOW_SIZE + RL_FLOW_OFFSET.generation;
-      this.#view.setUint32(generationAt, this.#view.getUint32(generationAt, true) + 1, true);
-      this.#deletePairs(flow.id);
+      // Before the generation: the kernel may put another flow under this peer as soon as the old one has no name.
       if (flow.protocol === UDP && flow.family !== AF_UNIX) this.#maps.peers.delete(encodePeer(flow));
-      slot.writeUInt32LE(index);
-      this.#maps.free.push(slot);
-      this.#live.delete(index);
-      this.#events[index] = 0;
       // Until the kernel hands the index out again, the old numbers must not look like a flow.
       this.#view.setUint32(index * RL_FLOW_SIZE + RL_FLOW_OFFSET.receives, 0, true);
       this.#view.setUint32(index * RL_FLOW_SIZE + RL_FLOW_OFFSET.sends, 0, true);
+      // A new generation: whatever still names the old one finds nothing.
+      const generationAt = index * RL_FLOW_SIZE + RL_FLOW_OFFSET.generation;
+      this.#view.setUint32(generationAt, this.#view.getUint32(generationAt, true) + 1, true);
+      this.#deletePairs(flow.id);
+      this.#live.delete(index);
+      this.#events[index] = 0;
+      slot.writeUInt32LE(index);
+      this.#maps.free.push(slot); // last: from here on the kernel writes there
       freed.push(flow.id);
     }
     return freed;
@@ -191,7 +192,7 @@ export class FlowTable {
       lastReceiveNs: u64(o.lastReceiveNs),
       lastSendNs: u64(o.lastSendNs),
       closed: view.getUint32(at + o.closed, true) !== 0,
-      cookie: u64(o.cookie),
+      cookie: view.getBigUint64(at + o.cookie, true),
       family: view.getUint16(at + o.family, true),
       protocol: view.getUint16(at + o.protocol, true),
       netns: view.getUint32(at + o.netns, true),
@@ -203,7 +204,7 @@ export class FlowTable {
       remotePort: view.getUint16(at + o.remotePort, true),
       localSocket: view.getBigUint64(at + o.localSocket, true),
       remoteSocket: view.getBigUint64(at + o.remoteSocket, true),
-      hostHash: view.getBigUint64(at + o.host, true),
+      hostHash: view.getBigUint64(at + o.hostHash, true),
     };
   }
 
@@ -235,7 +236,11 @@ export class FlowTable {
   }
 
   #deletePairs(flow: number): void {
-    for (const key of this.#pairKeys.get(flow) ?? []) this.#maps.pairs.delete(Buffer.from(key, 'hex'));
+    for (const key of this.#pairKeys.get(flow) ?? []) {
+      const bytes = Buffer.from(key, 'hex');
+      this.#maps.pairs.delete(bytes);
+      for (const at of [0, 8]) this.#pairKeys.get(Number(bytes.readBigUInt64LE(at)))?.delete(key);
+    }
     this.#pairKeys.delete(flow);
   }
 }
@@ -275,7 +280,7 @@ function readPair(view: DataView, at: number, source: number, destination: numbe
 
 function encodePeer({ cookie, slot, remotePort, remoteAddress }: FlowReading): Buffer {
   const key = Buffer.alloc(RL_PEER_KEY_SIZE);
-  key.writeBigUInt64LE(BigInt(cookie), RL_PEER_KEY_OFFSET.cookie);
+  key.writeBigUInt64LE(cookie, RL_PEER_KEY_OFFSET.cookie);
   key.writeUInt32LE(slot, RL_PEER_KEY_OFFSET.slot);
   key.writeUInt16LE(remotePort, RL_PEER_KEY_OFFSET.port);
   key.set(remoteAddress, RL_PEER_KEY_OFFSET.address);

@@ -2,6 +2,8 @@
 
 export interface Hook {
   program: string;
+  /** Where it attaches, as its SEC() says. */
+  section: string;
   /** Without it nothing can be accounted for. */
   required?: boolean;
   /** What is lost without it, in words; for `doctor` and `/v1/status`. */
@@ -10,28 +12,114 @@ export interface Hook {
 
 /** Owners before payload, payload before packets: what a later hook charges, an earlier one has named. */
 export const HOOKS: readonly Hook[] = [
-  { program: 'sched_process_exec', consequence: 'a process that calls exec after its first packet keeps its old name' },
-  { program: 'task_rename', consequence: 'a process that renames itself keeps its old name' },
-  { program: 'sched_process_exit', consequence: 'processes that end are noticed late' },
-  { program: 'sock_create', required: true, consequence: 'sockets have no owner' },
-  { program: 'inet_sock_set_state', consequence: 'MPTCP subflows and connections nobody accepts have no owner' },
-  { program: 'post_bind4', consequence: 'IPv4 sockets passed on before bind keep their maker as owner' },
-  { program: 'post_bind6', consequence: 'IPv6 sockets passed on before bind keep their maker as owner' },
-  { program: 'connect4', consequence: 'IPv4 sockets passed on before connect keep their maker as owner' },
-  { program: 'connect6', consequence: 'IPv6 sockets passed on before connect keep their maker as owner' },
-  { program: 'sendmsg4', consequence: 'unconnected UDP over IPv4: what is sent counts as public' },
-  { program: 'sendmsg6', consequence: 'unconnected UDP over IPv6: what is sent counts as public' },
-  { program: 'recvmsg4', consequence: 'unconnected UDP over IPv4: what is received counts as public' },
-  { program: 'recvmsg6', consequence: 'unconnected UDP over IPv6: what is received counts as public' },
-  { program: 'sock_release', consequence: 'connections closed unread count as their listener’s' },
-  { program: 'sock_send_length', consequence: 'payload that is sent is not counted (needs kernel 6.3)' },
-  { program: 'sock_recv_length', consequence: 'payload received other than by TCP is not counted (needs kernel 6.3)' },
-  { program: 'tcp_rcv_space_adjust', consequence: 'payload received by TCP is not counted' },
-  { program: 'skb_egress', required: true, consequence: 'packets that are sent are not counted' },
-  { program: 'skb_ingress', required: true, consequence: 'packets that are received are not counted' },
-  { program: 'net_dev_start_xmit', consequence: 'the books of sent bytes cannot be balanced with the interfaces' },
-  { program: 'kfree_skb', consequence: 'packets dropped before they reached a device stay charged' },
-  { program: 'netif_receive_skb', consequence: 'the books of received bytes cannot be balanced with the interfaces' },
+  {
+    program: 'sched_process_exec',
+    section: 'tp_btf/sched_process_exec',
+    consequence: 'a process that calls exec after its first packet keeps its old name',
+  },
+  {
+    program: 'task_rename',
+    section: 'tp_btf/task_rename',
+    consequence: 'a process that renames itself keeps its old name',
+  },
+  {
+    program: 'sched_process_exit',
+    section: 'tp_btf/sched_process_exit',
+    consequence: 'processes that end are noticed late',
+  },
+  { program: 'sock_create', section: 'cgroup/sock_create', required: true, consequence: 'sockets have no owner' },
+  {
+    program: 'inet_sock_set_state',
+    section: 'tp_btf/inet_sock_set_state',
+    consequence: 'MPTCP subflows and connections nobody accepts have no owner',
+  },
+  {
+    program: 'post_bind4',
+    section: 'cgroup/post_bind4',
+    consequence: 'IPv4 sockets passed on before bind keep their maker as owner',
+  },
+  {
+    program: 'post_bind6',
+    section: 'cgroup/post_bind6',
+    consequence: 'IPv6 sockets passed on before bind keep their maker as owner',
+  },
+  {
+    program: 'connect4',
+    section: 'cgroup/connect4',
+    consequence: 'IPv4 sockets passed on before connect keep their maker as owner',
+  },
+  {
+    program: 'connect6',
+    section: 'cgroup/connect6',
+    consequence: 'IPv6 sockets passed on before connect keep their maker as owner',
+  },
+  {
+    program: 'sendmsg4',
+    section: 'cgroup/sendmsg4',
+    consequence: 'unconnected UDP over IPv4: what is sent counts as public',
+  },
+  {
+    program: 'sendmsg6',
+    section: 'cgroup/sendmsg6',
+    consequence: 'unconnected UDP over IPv6: what is sent counts as public',
+  },
+  {
+    program: 'recvmsg4',
+    section: 'cgroup/recvmsg4',
+    consequence: 'unconnected UDP over IPv4: what is received counts as public',
+  },
+  {
+    program: 'recvmsg6',
+    section: 'cgroup/recvmsg6',
+    consequence: 'unconnected UDP over IPv6: what is received counts as public',
+  },
+  {
+    program: 'sock_release',
+    section: 'cgroup/sock_release',
+    consequence: 'connections closed unread count as their listener’s',
+  },
+  {
+    program: 'sock_send_length',
+    section: 'tp_btf/sock_send_length',
+    consequence: 'payload that is sent is not counted (needs kernel 6.3)',
+  },
+  {
+    program: 'sock_recv_length',
+    section: 'tp_btf/sock_recv_length',
+    consequence: 'payload received other than by TCP is not counted (needs kernel 6.3)',
+  },
+  {
+    program: 'tcp_rcv_space_adjust',
+    section: 'tp_btf/tcp_rcv_space_adjust',
+    consequence: 'payload received by TCP is not counted',
+  },
+  {
+    program: 'skb_egress',
+    section: 'cgroup_skb/egress',
+    required: true,
+    consequence: 'packets that are sent are not counted',
+  },
+  {
+    program: 'skb_ingress',
+    section: 'cgroup_skb/ingress',
+    required: true,
+    consequence: 'packets that are received are not counted',
+  },
+  {
+    program: 'net_dev_start_xmit',
+    section: 'tp_btf/net_dev_start_xmit',
+    consequence: 'the books of sent bytes cannot be balanced with the interfaces',
+  },
+  {
+    program: 'kfree_skb',
+    section: 'tp_btf/kfree_skb',
+    consequence: 'packets dropped before they reached a device stay charged',
+  },
+  {
+    program: 'netif_receive_skb',
+    section: 'tp_btf/netif_receive_skb',
+    consequence: 'the books of received bytes cannot be balanced with the interfaces',
+  },
 ];
 
 /** Iterators: read on request, attached to nothing. */

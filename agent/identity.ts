@@ -11,8 +11,9 @@ const CONTAINER_ID = /(?:^|[-/:])([0-9a-f]{64})(?:\.scope)?$/;
 const MACHINE = /^(?:machine-(.+)\.scope|systemd-nspawn@(.+)\.service|lxc\.payload\.(.+))$/;
 const UNIT = /\.(?:service|scope|socket|mount|swap)$/;
 
-/** Units that only group a user's or the system's processes; their processes go by their executables. */
-const GROUPING_UNIT = /^(?:session-.*\.scope|init\.scope|user@\d+\.service|user-runtime-dir@.*|.*\.slice)$/;
+/** Units that a desktop or systemd-run makes anew at each launch, and units that only group a user's or the system's processes; their processes go by their executables. */
+const GROUPING_UNIT =
+  /^(?:session-.*\.scope|init\.scope|user@\d+\.service|user-runtime-dir@.*|.*\.slice|app-.*\.scope|app-.*@.*\.service|run-.*\.(?:scope|service)|vte-spawn-.*\.scope)$/;
 
 /** @param path a cgroup's path from the root of its hierarchy, such as `/system.slice/nginx.service` */
 export function placementOf(path: string): Placement {

@@ -51,6 +51,14 @@ export interface InterfaceAccount {
   lines: InterfaceReconciliation[];
 }
 
+/** What passed an interface that is gone. */
+interface ClosedInterface {
+  rx: Seen;
+  tx: Seen;
+  /** Its lines in the kernel are empty; until then they hold the same bytes as this. */
+  cleared: boolean;
+}
+
 interface Snapshot {
   key: Buffer;
   device: RlInterfaceName;
@@ -85,7 +93,7 @@ export class InterfaceBooks {
   readonly #namespaces: NetworkNamespaces;
   readonly #store: ClosedInterfaces;
   /** Interfaces that are gone, by key: what passed them stays in the sums. */
-  readonly #closed: Map<string, { rx: Seen; tx: Seen }>;
+  readonly #closed: Map<string, ClosedInterface>;
 
   constructor(maps: InterfaceMaps, namespaces: NetworkNamespaces, store: ClosedInterfaces) {
     this.#maps = maps;
@@ -103,7 +111,7 @@ export class InterfaceBooks {
     for (const inode of this.#namespaces.inodes()) {
       const namespace = this.#namespaces.read(inode);
       for (const each of namespace?.interfaces ?? []) {
-        const key = encodeKey(namespace?.cookie ?? 0, each.ifindex);
+        const key = encodeKey(namespace?.cookie ?? 0n, each.ifindex);
         this.#maps.baselines.update(key, this.#settle(inode, key, each));
       }
     }
@@ -138,16 +146,13 @@ export class InterfaceBooks {
   /** The sum over all interfaces, gone ones included. */
   sum(accounts: Iterable<InterfaceAccount>, direction: Direction): SeenSpan {
     const sum = { before: nothingSeen(), after: nothingSeen() };
-    const add = (to: Seen, from: Seen): void => {
-      for (const key of Object.keys(to) as (keyof Seen)[]) to[key] += from[key];
-    };
     for (const account of accounts) {
-      add(sum.before, account[direction].before);
-      add(sum.after, account[direction].after);
+      addAll(sum.before, account[direction].before);
+      addAll(sum.after, account[direction].after);
     }
     for (const closed of this.#closed.values()) {
-      add(sum.before, closed[direction]);
-      add(sum.after, closed[direction]);
+      addAll(sum.before, closed[direction]);
+      addAll(sum.after, closed[direction]);
     }
     return sum;
   }
@@ -162,23 +167,38 @@ export class InterfaceBooks {
       if (namespace === undefined) continue; // it is there and cannot be read now
       const same = namespace !== 'gone' && namespace.cookie === netCookie;
       if (same && namespace.interfaces.some((each) => each.ifindex === ifindex)) continue;
-      const id = key.toString('hex');
-      const seen = this.#seen(key);
-      this.#store.closeInterface(id, JSON.stringify(seen));
-      this.#closed.set(id, seen);
-      // In this order: were the lines cleared first, a crash would leave nothing to be read again under this name.
-      this.#maps.names.delete(key);
-      this.#clear(key);
-      this.#maps.baselines.delete(key);
+      this.#close(key);
     }
+  }
+
+  /**
+   * On disk first, then out of the kernel; a crash at any point is made good at the next call. An interface that comes
+   * back under the same key starts a new line and is added when it goes again.
+   */
+  #close(key: Buffer): void {
+    const id = key.toString('hex');
+    const known = this.#closed.get(id);
+    if (known?.cleared !== false) {
+      const seen = this.#seen(key);
+      if (known) for (const direction of ['rx', 'tx'] as const) addAll(seen[direction], known[direction]);
+      this.#remember(id, { ...seen, cleared: false });
+    }
+    if (!this.#clear(key)) return; // shares a place with a busy line of another CPU: tried again next time
+    this.#remember(id, { ...(this.#closed.get(id) as ClosedInterface), cleared: true });
+    this.#maps.baselines.delete(key);
+    this.#maps.names.delete(key); // last: what has no name is not looked at again
+  }
+
+  #remember(id: string, closed: ClosedInterface): void {
+    this.#store.closeInterface(id, JSON.stringify(closed));
+    this.#closed.set(id, closed);
   }
 
   #snapshot(): Map<string, Snapshot> {
     const snapshots = new Map<string, Snapshot>();
     for (const [key, value] of this.#maps.names.entries()) {
       const id = key.toString('hex');
-      // Written to disk already, by an agent that died before it could clear the kernel's lines.
-      if (this.#closed.has(id)) continue;
+      if (this.#closed.get(id)?.cleared === false) continue; // on disk already
       snapshots.set(id, { key, device: readRlInterfaceName(viewOf(value), 0), ...this.#seen(key) });
     }
     return snapshots;
@@ -243,17 +263,26 @@ export class InterfaceBooks {
     return { rx, tx };
   }
 
-  /** Only for an interface that is gone: its lines are no longer written to. */
-  #clear(key: Buffer): void {
+  /** Only for an interface that is gone: its lines are no longer written to. False where some had to stay. */
+  #clear(key: Buffer): boolean {
     const changed = new Map<number, Buffer>();
     for (const { index, values, at } of this.#lines(key)) {
-      values.fill(0, at, at + RL_INTERFACE_SIZE);
-      changed.set(index, values);
+      const kept = changed.get(index) ?? values;
+      kept.fill(0, at, at + RL_INTERFACE_SIZE);
+      changed.set(index, kept);
     }
-    // The other CPUs' lines at this place may belong to interfaces that are busy: leave those alone.
+    let complete = true;
     for (const [index, values] of changed) {
+      // Those that are on disk too go along: two that are gone would wait for each other for ever.
+      for (let at = 0; at < values.length; at += RL_INTERFACE_SIZE) {
+        const id = values.toString('hex', at, at + RL_INTERFACE_KEY_SIZE);
+        if (this.#closed.get(id)?.cleared === false) values.fill(0, at, at + RL_INTERFACE_SIZE);
+      }
+      // The other CPUs' lines at this place may belong to interfaces that are busy: leave those alone.
       if (values.every((byte) => byte === 0)) this.#maps.interfaces.update(encodeIndex(index), values);
+      else complete = false;
     }
+    return complete;
   }
 
   /** The interface's lines on all CPUs; on each they may lie at another place of its set. */
@@ -310,14 +339,19 @@ function addSeen(sum: Seen, part: RlInterfaceDirection): void {
   sum.forwardedPackets += part.forwarded.packets;
 }
 
+/** to += from */
+function addAll(to: Seen, from: Seen): void {
+  for (const key of Object.keys(to) as (keyof Seen)[]) to[key] += from[key];
+}
+
 /** The value between `least` and `most` that is nearest to `value`. */
 export function clamp(value: number, least: number, most: number): number {
   return Math.min(Math.max(value, least), most);
 }
 
-function encodeKey(cookie: number, ifindex: number): Buffer {
+function encodeKey(cookie: bigint, ifindex: number): Buffer {
   const key = Buffer.alloc(RL_INTERFACE_KEY_SIZE);
-  key.writeBigUInt64LE(BigInt(cookie), RL_INTERFACE_KEY_OFFSET.netCookie);
+  key.writeBigUInt64LE(cookie, RL_INTERFACE_KEY_OFFSET.netCookie);
   key.writeUInt32LE(ifindex, RL_INTERFACE_KEY_OFFSET.ifindex);
   return key;
 }

@@ -35,6 +35,9 @@ const AT_SOCKETS: readonly (readonly [reason: string, index: number])[] = [
   ['table_full', RlUnattributed.tableFull],
 ];
 
+/** Every reason that only grows; `unclaimed` falls as connections are claimed. */
+export const COUNTED_REASONS = ['kernel_socket', 'late', 'table_full', 'non_ip', 'forwarded', 'no_socket'] as const;
+
 /**
  * Where the packets without an owner come from: those counted at the kernel's own sockets, those that are no IP, those
  * that were forwarded, and the rest, which met no socket: closed ports, TIME_WAIT, ping, a second device on their way.

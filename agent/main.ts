@@ -1,15 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { createServer as createLock, type Server } from 'node:net';
 import { release } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createServer } from '../api/server.ts';
 import { readTokenFile } from '../api/tokens.ts';
 import { bootTimeNs } from '../bpf/clock.ts';
+import { RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
 import { Accounting } from './accounting.ts';
 import { Agent } from './agent.ts';
 import { type Config, describeOptions, readConfig } from './config.ts';
 import { AgentError } from './errors.ts';
+import { FlowTable } from './flow-table.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
@@ -39,7 +41,9 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     version: string;
   };
   await using stack = new AsyncDisposableStack();
-  stack.adopt(await lock(config.bpffs), (server) => void server.close());
+  for (const place of [config.bpffs, config.stateDir]) {
+    stack.adopt(await lock(place), (server) => void server.close());
+  }
   const tokens = config.tokenFile === undefined ? [] : await readTokenFile(config.tokenFile);
   ensureBpffs(config.bpffs);
   const cgroup = config.cgroup ?? findCgroupRoot();
@@ -58,11 +62,20 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   };
   const books = new InterfaceBooks(maps, new NetworkNamespaces(), store);
   if (!accounting.adopted) books.begin();
+  const flows = new FlowTable({
+    flows: stack.use(accounting.map('flows').mmap()),
+    used: () => Number(accounting.totals.getBigUint64(RL_TOTALS_OFFSET.flowsUsed, true)),
+    capacity: accounting.map('flows').info.maxEntries,
+    free: accounting.map('free_flows'),
+    peers: accounting.map('peer_flows'),
+    pairs: accounting.map('pairs'),
+  });
   const agent = stack.use(
     new Agent({
       accounting,
       store,
       books,
+      flows,
       users: new Users(),
       clock,
       logger,
@@ -80,16 +93,16 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   logger.info({ signal: await stopped }, 'stopping; the kernel goes on counting unless told to detach');
 }
 
-/** One agent a bpffs directory. The name goes with the process, however it ends. @throws AGENT_ALREADY_RUNNING */
-async function lock(bpffs: string): Promise<Server> {
+/** One agent a directory. The name goes with the process, however it ends. @throws AGENT_ALREADY_RUNNING */
+async function lock(directory: string): Promise<Server> {
   const server = createLock();
   const { promise, resolve, reject } = Promise.withResolvers<Server>();
   server.once('error', reject);
-  server.listen(`\0relayledger:${bpffs}`, () => resolve(server));
+  server.listen(`\0relayledger:${resolvePath(directory)}`, () => resolve(server));
   try {
     return await promise;
   } catch (cause) {
-    const message = `another agent uses ${bpffs}; stop it, or give this one a folder of its own with --bpffs`;
+    const message = `another agent uses ${directory}; stop it, or give this one folders of its own (--bpffs, --state-dir)`;
     throw new AgentError('AGENT_ALREADY_RUNNING', message, { cause });
   }
 }

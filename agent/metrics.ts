@@ -3,6 +3,8 @@ import {
   type Counters,
   PAYLOAD,
   PROTOCOLS,
+  ROLES,
+  relayedAt,
   SCOPES,
   SHARES,
   WIRE_RX_BYTES,
@@ -11,7 +13,8 @@ import {
   WIRE_TX_PACKETS,
 } from './counters.ts';
 import { Exposition, label } from './exposition.ts';
-import type { Process, Status } from './readings.ts';
+import { COUNTED_REASONS } from './kernel-row.ts';
+import type { Process, Status, UnattributedTraffic, Verdict } from './readings.ts';
 
 /** One app's share of `/metrics`. */
 export interface AppSeries {
@@ -25,6 +28,8 @@ export interface MetricsInput {
   processes: Iterable<{ process: Process; counters: Counters }> | null;
   /** Sockets by app and state, of live processes. */
   sockets: Map<string, Map<string, number>>;
+  /** Of live processes. */
+  verdicts: ReadonlyMap<string, Verdict>;
   status: Status;
 }
 
@@ -58,6 +63,11 @@ export class SeriesBudget {
     return false;
   }
 
+  /** Whether the app has series of its own, without admitting it. */
+  has(app: string): boolean {
+    return this.#admitted.has(app);
+  }
+
   /** Apps within the budget as they are, the others as one. */
   apply(apps: Iterable<AppSeries>, sum: (to: Counters, from: Counters) => void, zero: () => Counters): AppSeries[] {
     const series: AppSeries[] = [];
@@ -78,6 +88,7 @@ export class SeriesBudget {
 /** The agent's own health, kept by prom-client, beside the per-app families, written by hand. */
 export class Metrics {
   readonly #registry = new Registry();
+  readonly #highWater = new HighWater();
   readonly pollDuration: Histogram;
   readonly pollErrors: Counter;
 
@@ -119,16 +130,39 @@ export class Metrics {
     openMetrics: boolean,
   ): Promise<string> {
     const out = new Exposition(openMetrics);
-    writeApps(out, series);
+    writeApps(out, series, input.verdicts);
     writeSockets(out, input.sockets);
     if (input.processes) writeProcesses(out, input.processes);
-    writeAgent(out, input.status, dropped);
+    writeAgent(out, input.status, dropped, this.#highWater);
     out.append(await this.#registry.metrics());
     return out.end();
   }
 }
 
-function writeApps(out: Exposition, series: readonly AppSeries[]): void {
+/** A packet that is dropped after it was counted is taken off again; a counter then waits until it has caught up. */
+class HighWater {
+  readonly #values = new Map<string, number>();
+
+  of(rows: readonly UnattributedTraffic[]): [labels: string, value: number][] {
+    return COUNTED_REASONS.flatMap((reason) => {
+      const row = rows.find((each) => each.reason === reason);
+      return [
+        this.#raise(`direction="rx",reason="${reason}"`, row?.receivedBytes ?? 0),
+        this.#raise(`direction="tx",reason="${reason}"`, row?.sentBytes ?? 0),
+      ];
+    });
+  }
+
+  #raise(labels: string, value: number): [labels: string, value: number] {
+    const highest = Math.max(value, this.#values.get(labels) ?? 0);
+    this.#values.set(labels, highest);
+    return [labels, highest];
+  }
+}
+
+const VERDICT_VALUES: Readonly<Record<Verdict, number>> = { none: 0, suspected: 1, relay: 2 };
+
+function writeApps(out: Exposition, series: readonly AppSeries[], verdicts: ReadonlyMap<string, Verdict>): void {
   const labelled = series.map(({ app, counters }) => ({ labels: label('app', app), counters }));
   writeWire(out, 'process', labelled);
   const name = 'relayledger_process_payload_bytes_total';
@@ -146,7 +180,18 @@ function writeApps(out: Exposition, series: readonly AppSeries[]): void {
   }
   const verdict = 'relayledger_process_relay_verdict';
   out.family(verdict, 'gauge', 'Whether the app relays: 0 none, 1 suspected, 2 relay.');
-  for (const { labels } of labelled) out.sample(verdict, labels, 0);
+  for (const { app } of series) out.sample(verdict, label('app', app), VERDICT_VALUES[verdicts.get(app) ?? 'none']);
+  const relayed = 'relayledger_process_relayed_bytes_total';
+  out.family(relayed, 'counter', 'Payload received to be passed on, and passed on, by app and role.');
+  for (const { labels, counters } of labelled) {
+    for (const role of ROLES) {
+      const at = relayedAt(role);
+      for (const [d, direction] of DIRECTIONS.entries()) {
+        const value = counters[at + d] as number;
+        if (value > 0) out.sample(relayed, `${labels},direction="${direction}",role="${role}"`, value);
+      }
+    }
+  }
 }
 
 function writeWire(out: Exposition, what: string, series: readonly { labels: string; counters: Counters }[]): void {
@@ -191,7 +236,7 @@ function writeSockets(out: Exposition, sockets: Map<string, Map<string, number>>
   }
 }
 
-function writeAgent(out: Exposition, status: Status, dropped: number): void {
+function writeAgent(out: Exposition, status: Status, dropped: number, highWater: HighWater): void {
   const counter = (name: string, help: string, samples: Iterable<readonly [labels: string, value: number]>): void => {
     out.family(name, 'counter', help);
     for (const [labels, value] of samples) out.sample(name, labels, value);
@@ -201,15 +246,8 @@ function writeAgent(out: Exposition, status: Status, dropped: number): void {
     for (const [labels, value] of samples) out.sample(name, labels, value);
   };
   const { unattributed, lost, interfaces, programs, maps } = status;
-  const moved = unattributed.filter(({ reason }) => reason !== 'unclaimed');
-  counter(
-    'relayledger_unattributed_bytes_total',
-    'Wire bytes that belong to no process, by reason.',
-    moved.flatMap(({ reason, receivedBytes, sentBytes }) => [
-      [`direction="rx",${label('reason', reason)}`, receivedBytes] as const,
-      [`direction="tx",${label('reason', reason)}`, sentBytes] as const,
-    ]),
-  );
+  const help = 'Wire bytes that belong to no process, by reason.';
+  counter('relayledger_unattributed_bytes_total', help, highWater.of(unattributed));
   const unclaimed = unattributed.find(({ reason }) => reason === 'unclaimed');
   gauge('relayledger_unclaimed_bytes', 'Wire bytes of accepted connections that no process has touched yet.', [
     ['direction="rx"', unclaimed?.receivedBytes ?? 0],

@@ -16,7 +16,7 @@ export interface NetworkNamespace {
   /** Inode, as in /proc/PID/ns/net. */
   inode: number;
   /** Unique until the next boot. */
-  cookie: number;
+  cookie: bigint;
   /** As `ip netns` calls it, or whoever else mounted it; null where nobody did. */
   name: string | null;
   interfaces: InterfaceCounters[];
@@ -65,7 +65,7 @@ export class NetworkNamespaces {
         const interfaces = parseNetDev(readFileSync('/proc/thread-self/net/dev', 'utf8'));
         return {
           inode,
-          cookie: Number(networkNamespaceCookie()),
+          cookie: networkNamespaceCookie(),
           name: known.name,
           interfaces: interfaces.map((each) => ({ ...each, ifindex: interfaceIndex(each.name) })),
         };

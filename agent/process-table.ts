@@ -11,7 +11,7 @@ import {
 import type { BpfMap } from '../bpf/map.ts';
 import type { Mapping } from '../bpf/mapping.ts';
 import type { RingBuffer } from '../bpf/ring-buffer.ts';
-import { COUNTERS, type Counters, makeCounters, PAYLOAD, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
+import { type Counters, KERNEL_COUNTERS, makeCounters, PAYLOAD, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from './details.ts';
 import { appOf, placementOf } from './identity.ts';
 
@@ -74,7 +74,7 @@ const COUNTER_WORDS: readonly number[] = [
   RL_PROCESS_OFFSET.wireRx / 8 + 1,
   RL_PROCESS_OFFSET.wireTx / 8,
   RL_PROCESS_OFFSET.wireTx / 8 + 1,
-  ...Array.from({ length: COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload / 8 + i),
+  ...Array.from({ length: KERNEL_COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload / 8 + i),
 ];
 /** Packets dropped before they reached a device were charged and are taken off again. */
 const UNSENT_WORDS: ReadonlyMap<number, number> = new Map([
@@ -273,7 +273,7 @@ export class ProcessTable {
     const { counters } = record;
     const delta = this.#delta;
     let moved = false;
-    for (let i = 0; i < COUNTERS; i++) {
+    for (let i = 0; i < KERNEL_COUNTERS; i++) {
       let value = Number(words[base + (COUNTER_WORDS[i] as number)]);
       const unsent = UNSENT_WORDS.get(i);
       if (unsent !== undefined) value -= Number(words[base + unsent]);

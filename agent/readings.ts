@@ -118,6 +118,50 @@ export interface Flow {
   lastActiveAt: string | null;
 }
 
+export interface RelayPeer {
+  /** null for AF_UNIX and pipes. */
+  address: string | null;
+  port: number | null;
+  protocol: Protocol | 'unix' | 'pipe';
+  scope: Scope;
+}
+
+/** One direction in which a process relays, or is suspected to, with the evidence. */
+export interface RelayReading {
+  pid: number;
+  name: string;
+  app: string;
+  verdict: 'suspected' | 'relay';
+  role: Role | null;
+  /** 0 to 1: of verdicts at 0.9, nine in ten are right. */
+  confidence: number;
+  since: string;
+  /** How it relays, in a word. */
+  kind: string;
+  /** Why it is judged so, in words. */
+  why: string;
+  /** The most important peers that it receives from, and how many there are. */
+  from: RelayPeer[];
+  fromCount: number;
+  to: RelayPeer[];
+  toCount: number;
+  /** Billed. */
+  receivedBytes: number;
+  sentBytes: number;
+  /** Proven byte by byte; and the most that it can be. */
+  lowerBytes: number;
+  upperBytes: number;
+  /** How often each byte went out: 1 but for brokers and conferences. */
+  fanOut: number;
+  /** Of what came in and what went out, the share that is the same bytes, on the side where it is less. */
+  conservation: number;
+  /** 0.5: sends come at random; 1: right after the receives. */
+  auc: number;
+  lagMedianMs: number;
+  /** Sends that were matched with a receive. */
+  events: number;
+}
+
 export interface ProgramStatus {
   name: string;
   hook: string;
@@ -206,6 +250,7 @@ export interface Readings {
   sockets(pid?: number): Socket[];
   flows(pid?: number): Flow[];
   apps(): App[];
+  relays(): RelayReading[];
   /** Prometheus text format, or OpenMetrics where `openMetrics` is set. */
   metrics(openMetrics: boolean): Promise<string>;
   /** Calls back for every event until the returned function is called. */

@@ -1,4 +1,5 @@
 import { RL_SOCKET_RECORD_SIZE, type RlSocketRecord, readRlSocketRecord } from '../bpf/layouts.ts';
+import { AF_INET, AF_INET6, AF_PACKET, formatAddress } from './addresses.ts';
 import { SCOPES } from './counters.ts';
 import type { Flow, Protocol, Socket } from './readings.ts';
 
@@ -18,9 +19,6 @@ const TCP_STATES: Readonly<Record<number, string>> = {
   12: 'SYN-RECV',
 };
 
-const AF_INET = 2;
-const AF_INET6 = 10;
-const AF_PACKET = 17;
 const SOCK_RAW = 3;
 
 /** IPPROTO_*; MPTCP has a number beyond the wire's. */
@@ -85,27 +83,4 @@ export function toFlow(socket: Socket): Flow | undefined {
 function protocolOf({ family, protocol, type }: RlSocketRecord): Socket['protocol'] {
   if (family === AF_PACKET) return 'packet';
   return type === SOCK_RAW ? 'raw' : (PROTOCOL_NAMES[protocol] ?? 'other');
-}
-
-/** IPv6 as RFC 5952 writes it; a v4-mapped address keeps its ::ffff: prefix. */
-export function formatAddress(family: number, bytes: Uint8Array): string {
-  if (family === AF_INET) return bytes.slice(0, 4).join('.');
-  if (family !== AF_INET6) return '*';
-  const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] as number) << 8) | (bytes[2 * i + 1] as number));
-  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff)
-    return `::ffff:${bytes.slice(12).join('.')}`;
-  const run = longestZeroRun(groups);
-  const hex = groups.map((group) => group.toString(16));
-  if (run.length < 2) return hex.join(':');
-  return `${hex.slice(0, run.start).join(':')}::${hex.slice(run.start + run.length).join(':')}`;
-}
-
-function longestZeroRun(groups: readonly number[]): { start: number; length: number } {
-  let best = { start: 0, length: 0 };
-  for (let start = 0; start < groups.length; start++) {
-    let length = 0;
-    while (groups[start + length] === 0) length++;
-    if (length > best.length) best = { start, length };
-  }
-  return best;
 }

@@ -39,13 +39,14 @@ export function openApiOptions(version: string): FastifyDynamicSwaggerOptions {
         title: 'relayledger',
         version,
         description:
-          'Every network byte of this host, by process. Bytes and packets are integers, times are ISO 8601 in UTC. ' +
+          'Every network byte of this host, by process, and which of them were relayed for somebody else. Bytes and packets are integers, times are ISO 8601 in UTC. ' +
           'Open on loopback and on the Unix socket; from other hosts with a bearer token. ' +
           'Errors are RFC 9457 problem bodies with a stable `code`.',
         license: { name: 'GPL-2.0-only', identifier: 'GPL-2.0-only' },
       },
       tags: [
         { name: 'readings', description: 'Processes, apps, sockets and flows with their bytes' },
+        { name: 'relays', description: "Who carries other people's traffic, how much of it, and how that is known" },
         { name: 'agent', description: 'The agent itself' },
       ],
       components: {

@@ -20,6 +20,7 @@ import { flowRoutes } from './routes/flows.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { processRoutes } from './routes/processes.ts';
+import { relayRoutes } from './routes/relays.ts';
 import type { Token } from './tokens.ts';
 
 export interface ServerOptions {
@@ -144,6 +145,7 @@ function addRoutes(app: Api, { readings, streams, documentation }: RouteParts): 
     agentRoutes(scope, readings);
     processRoutes(scope, readings);
     flowRoutes(scope, readings);
+    relayRoutes(scope, readings);
     documentRoutes(scope, documentation);
   });
   app.register(async (scope: Api) => {

@@ -79,7 +79,7 @@ function structSource({ name, size, fields }: Struct): string {
     `/** \`struct ${name}\`, ${size} bytes. */`,
     `export interface ${type} {`,
     ...decoded.map(
-      (field) => `  readonly ${camelCase(field.name)}: ${isTime(field) ? 'bigint' : typeSource(field.type)};`,
+      (field) => `  readonly ${camelCase(field.name)}: ${isBig(field) ? 'bigint' : typeSource(field.type)};`,
     ),
     '}',
     `export const ${constant}_SIZE = ${size};`,
@@ -95,13 +95,15 @@ function structSource({ name, size, fields }: Struct): string {
   ].join('\n');
 }
 
-/** Nanoseconds since boot pass 2^53 after 104 days of uptime: they stay bigint. */
-function isTime({ name, type }: Field): boolean {
-  return name.endsWith('_ns') && type.kind === 'integer' && type.size === 8;
+/** Nanoseconds since boot pass 2^53 after 104 days of uptime; cookies, hashes and addresses use all 64 bits. */
+const BIG = /(?:_ns|cookie|_hash|_socket)$/;
+
+function isBig({ name, type }: Field): boolean {
+  return BIG.test(name) && type.kind === 'integer' && type.size === 8;
 }
 
 function fieldSource(field: Field): string {
-  return isTime(field) ? `view.getBigUint64(${at(field)}, true)` : readSource(field.type, at(field));
+  return isBig(field) ? `view.getBigUint64(${at(field)}, true)` : readSource(field.type, at(field));
 }
 
 function at({ offset }: Field): string {

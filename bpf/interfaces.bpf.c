@@ -10,9 +10,6 @@
  * Blind:  AF_XDP zero-copy and XDP redirection pass no skb.
  */
 
-/* Kernel 6.2. Without it super-packets count as one. */
-extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
-
 static __always_inline void name_interface(struct rl_interface_key *key, struct net_device *dev)
 {
 	struct rl_interface_name name = {
@@ -74,7 +71,7 @@ static __always_inline struct rl_interface *get_interface(struct net_device *dev
 static __always_inline struct skb_shared_info *shared_info(struct sk_buff *skb)
 {
 	void *shared = skb->head + skb->end;
-	if (bpf_rdonly_cast)
+	if (bpf_rdonly_cast) /* kernel 6.2; without it super-packets count as one */
 		return bpf_rdonly_cast(shared, bpf_core_type_id_kernel(struct skb_shared_info));
 	return NULL;
 }

@@ -83,7 +83,7 @@ export interface RlFlow {
   readonly credit: number;
   readonly lastReceiveNs: bigint;
   readonly received: number;
-  readonly host: number;
+  readonly hostHash: bigint;
   readonly expired: number;
   readonly listedNs: bigint;
   readonly receives: number;
@@ -103,9 +103,9 @@ export interface RlFlow {
   readonly sentSizes: readonly number[];
   readonly first: RlPair;
   readonly firstNs: bigint;
-  readonly cookie: number;
-  readonly localSocket: number;
-  readonly remoteSocket: number;
+  readonly cookie: bigint;
+  readonly localSocket: bigint;
+  readonly remoteSocket: bigint;
   readonly slot: number;
   readonly processGeneration: number;
   readonly netns: number;
@@ -123,7 +123,7 @@ export const RL_FLOW_OFFSET = {
   credit: 0,
   lastReceiveNs: 8,
   received: 16,
-  host: 24,
+  hostHash: 24,
   expired: 32,
   listedNs: 40,
   receives: 48,
@@ -163,7 +163,7 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     credit: readU64(view, offset),
     lastReceiveNs: view.getBigUint64(offset + 8, true),
     received: readU64(view, offset + 16),
-    host: readU64(view, offset + 24),
+    hostHash: view.getBigUint64(offset + 24, true),
     expired: readU64(view, offset + 32),
     listedNs: view.getBigUint64(offset + 40, true),
     receives: view.getUint32(offset + 48, true),
@@ -183,9 +183,9 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     sentSizes: readArray(16, (i) => view.getUint16(offset + 256 + i * 2, true)),
     first: readRlPair(view, offset + 288),
     firstNs: view.getBigUint64(offset + 488, true),
-    cookie: readU64(view, offset + 496),
-    localSocket: readU64(view, offset + 504),
-    remoteSocket: readU64(view, offset + 512),
+    cookie: view.getBigUint64(offset + 496, true),
+    localSocket: view.getBigUint64(offset + 504, true),
+    remoteSocket: view.getBigUint64(offset + 512, true),
     slot: view.getUint32(offset + 520, true),
     processGeneration: view.getUint32(offset + 524, true),
     netns: view.getUint32(offset + 528, true),
@@ -271,7 +271,7 @@ export function readRlInterfaceDirection(view: DataView, offset: number): RlInte
 
 /** `struct rl_interface_key`, 16 bytes. */
 export interface RlInterfaceKey {
-  readonly netCookie: number;
+  readonly netCookie: bigint;
   readonly ifindex: number;
 }
 export const RL_INTERFACE_KEY_SIZE = 16;
@@ -281,7 +281,7 @@ export const RL_INTERFACE_KEY_OFFSET = {
 } as const;
 export function readRlInterfaceKey(view: DataView, offset: number): RlInterfaceKey {
   return {
-    netCookie: readU64(view, offset),
+    netCookie: view.getBigUint64(offset, true),
     ifindex: view.getUint32(offset + 8, true),
   };
 }
@@ -387,7 +387,7 @@ export function readRlPairKey(view: DataView, offset: number): RlPairKey {
 
 /** `struct rl_peer_key`, 32 bytes. */
 export interface RlPeerKey {
-  readonly cookie: number;
+  readonly cookie: bigint;
   readonly slot: number;
   readonly port: number;
   readonly address: Uint8Array;
@@ -401,7 +401,7 @@ export const RL_PEER_KEY_OFFSET = {
 } as const;
 export function readRlPeerKey(view: DataView, offset: number): RlPeerKey {
   return {
-    cookie: readU64(view, offset),
+    cookie: view.getBigUint64(offset, true),
     slot: view.getUint32(offset + 8, true),
     port: view.getUint16(offset + 12, true),
     address: readBytes(view, offset + 16, 16),
@@ -455,7 +455,7 @@ export function readRlProcess(view: DataView, offset: number): RlProcess {
   };
 }
 
-/** `struct rl_process_details`, 880 bytes. */
+/** `struct rl_process_details`, 1392 bytes. */
 export interface RlProcessDetails {
   readonly startNs: bigint;
   readonly cgroupId: number;
@@ -468,12 +468,13 @@ export interface RlProcessDetails {
   readonly commandLength: number;
   readonly cgroupLength: number;
   readonly fifoCount: number;
+  readonly cut: number;
   readonly fifos: readonly RlFifo[];
   readonly executable: Uint8Array;
   readonly command: Uint8Array;
   readonly cgroup: Uint8Array;
 }
-export const RL_PROCESS_DETAILS_SIZE = 880;
+export const RL_PROCESS_DETAILS_SIZE = 1392;
 export const RL_PROCESS_DETAILS_OFFSET = {
   startNs: 0,
   cgroupId: 8,
@@ -486,10 +487,11 @@ export const RL_PROCESS_DETAILS_OFFSET = {
   commandLength: 38,
   cgroupLength: 40,
   fifoCount: 42,
+  cut: 44,
   fifos: 48,
   executable: 112,
-  command: 368,
-  cgroup: 624,
+  command: 624,
+  cgroup: 880,
 } as const;
 export function readRlProcessDetails(view: DataView, offset: number): RlProcessDetails {
   return {
@@ -504,10 +506,11 @@ export function readRlProcessDetails(view: DataView, offset: number): RlProcessD
     commandLength: view.getUint16(offset + 38, true),
     cgroupLength: view.getUint16(offset + 40, true),
     fifoCount: view.getUint16(offset + 42, true),
+    cut: view.getUint16(offset + 44, true),
     fifos: readArray(4, (i) => readRlFifo(view, offset + 48 + i * 16)),
-    executable: readBytes(view, offset + 112, 256),
-    command: readBytes(view, offset + 368, 256),
-    cgroup: readBytes(view, offset + 624, 256),
+    executable: readBytes(view, offset + 112, 512),
+    command: readBytes(view, offset + 624, 256),
+    cgroup: readBytes(view, offset + 880, 512),
   };
 }
 
@@ -615,7 +618,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
 
 /** `struct rl_socket_record`, 128 bytes. */
 export interface RlSocketRecord {
-  readonly cookie: number;
+  readonly cookie: bigint;
   readonly inode: number;
   readonly payload: readonly number[];
   readonly pending: readonly RlWire[];
@@ -657,7 +660,7 @@ export const RL_SOCKET_RECORD_OFFSET = {
 } as const;
 export function readRlSocketRecord(view: DataView, offset: number): RlSocketRecord {
   return {
-    cookie: readU64(view, offset),
+    cookie: view.getBigUint64(offset, true),
     inode: readU64(view, offset + 8),
     payload: readArray(2, (i) => readU64(view, offset + 16 + i * 8)),
     pending: readArray(2, (i) => readRlWire(view, offset + 32 + i * 16)),
@@ -756,7 +759,7 @@ export function readRlThread(view: DataView, offset: number): RlThread {
   };
 }
 
-/** `struct rl_totals`, 248 bytes. */
+/** `struct rl_totals`, 256 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
@@ -764,8 +767,9 @@ export interface RlTotals {
   readonly slotsUsed: number;
   readonly flowsUsed: number;
   readonly sinceNs: bigint;
+  readonly sinceWallMs: number;
 }
-export const RL_TOTALS_SIZE = 248;
+export const RL_TOTALS_SIZE = 256;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
@@ -773,6 +777,7 @@ export const RL_TOTALS_OFFSET = {
   slotsUsed: 224,
   flowsUsed: 232,
   sinceNs: 240,
+  sinceWallMs: 248,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
@@ -782,6 +787,7 @@ export function readRlTotals(view: DataView, offset: number): RlTotals {
     slotsUsed: readU64(view, offset + 224),
     flowsUsed: readU64(view, offset + 232),
     sinceNs: view.getBigUint64(offset + 240, true),
+    sinceWallMs: readU64(view, offset + 248),
   };
 }
 
@@ -877,7 +883,7 @@ export const layouts: readonly Layout[] = [
       credit: [0, 'u64'],
       last_receive_ns: [8, 'u64'],
       received: [16, 'u64'],
-      host: [24, 'u64'],
+      host_hash: [24, 'u64'],
       expired: [32, 'u64'],
       listed_ns: [40, 'u64'],
       receives: [48, 'u32'],
@@ -1029,7 +1035,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_process_details',
-    size: 880,
+    size: 1392,
     fields: {
       start_ns: [0, 'u64'],
       cgroup_id: [8, 'u64'],
@@ -1042,11 +1048,12 @@ export const layouts: readonly Layout[] = [
       command_length: [38, 'u16'],
       cgroup_length: [40, 'u16'],
       fifo_count: [42, 'u16'],
-      reserved: [44, 'u16[2]'],
+      cut: [44, 'u16'],
+      reserved: [46, 'u16'],
       fifos: [48, 'struct rl_fifo[4]'],
-      executable: [112, 'u8[256]'],
-      command: [368, 'u8[256]'],
-      cgroup: [624, 'u8[256]'],
+      executable: [112, 'u8[512]'],
+      command: [624, 'u8[256]'],
+      cgroup: [880, 'u8[512]'],
     },
   },
   {
@@ -1155,7 +1162,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_totals',
-    size: 248,
+    size: 256,
     fields: {
       object_id: [0, 'u64'],
       unattributed: [8, 'struct rl_wire[5][2]'],
@@ -1163,6 +1170,7 @@ export const layouts: readonly Layout[] = [
       slots_used: [224, 'u64'],
       flows_used: [232, 'u64'],
       since_ns: [240, 'u64'],
+      since_wall_ms: [248, 'u64'],
     },
   },
   {

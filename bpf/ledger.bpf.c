@@ -32,7 +32,7 @@ enum { SPENT = 0, TRIED = 1, PAID = 2 };
 /* One send while it looks for its sources. */
 struct sending {
 	__u64 flow;
-	__u64 host;
+	__u64 host_hash;
 	__u64 now;
 	__u64 need;
 	__u64 best;
@@ -157,7 +157,7 @@ static __noinline int describe_flow(struct sock *sk, struct rl_socket *s, struct
 			__builtin_memcpy(f->remote_address, thread->peer_address, 16);
 		}
 	}
-	f->host = host_of(f);
+	f->host_hash = host_of(f);
 	return 0;
 }
 
@@ -279,7 +279,7 @@ __noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 sourc
 	if (is_partner) {
 		if (have < sending->bytes || sending->now - from->last_receive_ns > HOLD_NS)
 			return TRIED;
-	} else if ((from->host == sending->host) != sending->same_host) {
+	} else if ((from->host_hash == sending->host_hash) != sending->same_host) {
 		return TRIED;
 	}
 	__u64 taken = take_credit(from, have < sending->need ? have : sending->need);
@@ -461,7 +461,7 @@ __noinline int note_send(__u64 id, struct rl_thread *thread, __u32 bytes, bool i
 
 	struct sending sending = {
 		.flow = id,
-		.host = f->host,
+		.host_hash = f->host_hash,
 		.now = now,
 		.need = bytes,
 		.bytes = bytes,

@@ -31,15 +31,18 @@ struct path_walk {
 	struct vfsmount *mnt;
 	struct kernfs_node *node;
 	__u32 length;
+	bool cut;
 };
 
 /* Appends one NUL-terminated component; false when there is no room for another. */
 static __always_inline bool append_component(struct path_walk *walk, const void *name)
 {
 	__u32 at = walk->length;
-	if (at > RL_EXECUTABLE_LENGTH - 64)
+	if (at > RL_EXECUTABLE_LENGTH - RL_COMPONENT_LENGTH) {
+		walk->cut = true;
 		return false;
-	long n = bpf_probe_read_kernel_str(walk->out + at, 64, name);
+	}
+	long n = bpf_probe_read_kernel_str(walk->out + at, RL_COMPONENT_LENGTH, name);
 	if (n <= 0)
 		return false;
 	walk->length = at + n;
@@ -71,6 +74,8 @@ static __always_inline void read_cgroup(struct task_struct *task, struct rl_proc
 	d->cgroup_id = BPF_CORE_READ(node, id);
 	bpf_loop(MAX_PATH_COMPONENTS, walk_cgroup, &walk, 0);
 	d->cgroup_length = walk.length;
+	if (walk.cut)
+		d->cut |= 2;
 }
 
 static long walk_executable(__u32 i, struct path_walk *walk)
@@ -106,6 +111,8 @@ static __always_inline void read_executable(struct task_struct *task, struct rl_
 	};
 	bpf_loop(MAX_PATH_COMPONENTS, walk_executable, &walk, 0);
 	d->executable_length = walk.length;
+	if (walk.cut)
+		d->cut |= 1;
 }
 
 static __always_inline void read_command(struct task_struct *task, struct rl_process_details *d)
@@ -182,6 +189,7 @@ __noinline int store_details(__u64 address, __u32 slot, bool own)
 	d->executable_length = 0;
 	d->command_length = 0;
 	d->cgroup_length = 0;
+	d->cut = 0;
 	read_executable(task, d);
 	read_cgroup(task, d);
 	read_fifos(task, d);

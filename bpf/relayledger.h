@@ -9,9 +9,10 @@
 
 enum rl_limits {
 	RL_NAME_LENGTH = 16,
-	RL_EXECUTABLE_LENGTH = 256,
+	RL_EXECUTABLE_LENGTH = 512,
 	RL_COMMAND_LENGTH = 256,
-	RL_CGROUP_LENGTH = 256,
+	RL_CGROUP_LENGTH = 512,
+	RL_COMPONENT_LENGTH = 256, /* NAME_MAX and its NUL */
 	RL_DRIVER_LENGTH = 16,
 	RL_MAX_PROCESSES = 32768,
 	RL_INTERFACE_SETS = 256,
@@ -106,7 +107,8 @@ struct rl_process_details {
 	__u16 command_length;
 	__u16 cgroup_length;
 	__u16 fifo_count;
-	__u16 reserved[2];
+	__u16 cut; /* the root's side of executable (1) or cgroup (2) had no room */
+	__u16 reserved;
 	struct rl_fifo fifos[RL_FIFOS];
 	__u8 executable[RL_EXECUTABLE_LENGTH]; /* path components from the file up to the root, each NUL-terminated */
 	__u8 command[RL_COMMAND_LENGTH];       /* argv, NUL-separated, cut at the end */
@@ -166,7 +168,7 @@ struct rl_flow {
 	__u64 credit; /* received and not passed on yet */
 	__u64 last_receive_ns;
 	__u64 received;
-	__u64 host;    /* hash of the peer's address; whatever has the same is the same host */
+	__u64 host_hash; /* of the peer's address; whatever has the same is the same host */
 	__u64 expired; /* credit that was too old when more came */
 	__u64 listed_ns;
 	__u32 receives;
@@ -342,6 +344,7 @@ struct rl_totals {
 	__u64 slots_used; /* slots ever handed out by counting up; freed ones come back through `free_slots` */
 	__u64 flows_used; /* likewise, through `free_flows` */
 	__u64 since_ns; /* when the accounting began */
+	__u64 since_wall_ms; /* the same on the wall clock, which may be set later */
 };
 
 #endif

@@ -11,6 +11,7 @@
 
 /* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
 
 #define IPV4_HEADER 20
 #define IPV6_HEADER 40
@@ -91,10 +92,14 @@ static __always_inline void measure(struct __sk_buff *skb, enum rl_direction dir
 	if (packet->bytes <= 576)
 		return;
 	/* Reassembled: the IP layer left the largest fragment's size in its control block. */
-	__u32 offset = ip4 ? bpf_core_field_offset(struct inet_skb_parm, frag_max_size)
-			   : bpf_core_field_offset(struct inet6_skb_parm, frag_max_size);
-	__u16 largest = 0;
-	bpf_probe_read_kernel(&largest, sizeof(largest), (void *)kernel_skb->cb + offset);
+	__u16 largest;
+	if (ip4) {
+		struct inet_skb_parm *control = bpf_rdonly_cast(&kernel_skb->cb, bpf_core_type_id_kernel(struct inet_skb_parm));
+		largest = control->frag_max_size;
+	} else {
+		struct inet6_skb_parm *control = bpf_rdonly_cast(&kernel_skb->cb, bpf_core_type_id_kernel(struct inet6_skb_parm));
+		largest = control->frag_max_size;
+	}
 	if (largest)
 		fragment(packet, ip4, largest);
 }

@@ -164,8 +164,10 @@ export function addSizes(one: SizeSums, other: SizeSums): SizeSums {
   };
 }
 
+/** TCP flows have no counts by size: missing ones are zero. */
 export function add(one: readonly number[], other: readonly number[]): number[] {
-  return one.map((count, index) => count + (other[index] ?? 0));
+  const [long, short] = one.length >= other.length ? [one, other] : [other, one];
+  return long.map((count, index) => count + (short[index] ?? 0));
 }
 
 /** The kernel's counters wrap around at `mask`, the difference doesn't. */

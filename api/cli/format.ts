@@ -49,3 +49,15 @@ export function formatShare(part: number, whole: number): string {
   if (part === 0 || whole === 0) return '0 %';
   return `${Number(((100 * part) / whole).toPrecision(2))} %`;
 }
+
+/** 0 to 1 as a percentage, rounded down: 100 % is all of it. */
+export function formatPercent(share: number): string {
+  const tenths = Math.floor(1000 * share + 1e-6) / 10;
+  return `${tenths} %`;
+}
+
+/** A time with two digits that count. */
+export function formatMilliseconds(milliseconds: number): string {
+  if (milliseconds >= 1000) return `${Number((milliseconds / 1000).toPrecision(2))} s`;
+  return `${Number(milliseconds.toPrecision(2))} ms`;
+}

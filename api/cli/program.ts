@@ -5,6 +5,7 @@ import { addDoctor } from './doctor.ts';
 import { addFlows } from './flows.ts';
 import { addPorts } from './ports.ts';
 import { addPs } from './ps.ts';
+import { addRelays } from './relays.ts';
 import type { Terminal } from './terminal.ts';
 import { printable } from './text.ts';
 import { addTop } from './top.ts';
@@ -46,6 +47,7 @@ function createProgram(parts: ProgramParts, setExitCode: (code: number) => void)
     .action((argv: string[]) => parts.runAgent(argv));
   addPs(program, terminal);
   addTop(program, terminal);
+  addRelays(program, terminal);
   addPorts(program, terminal);
   addFlows(program, terminal);
   addDoctor(program, terminal, parts.runDoctor, setExitCode);

@@ -13,8 +13,13 @@ export interface Rates {
   txBytesPerSecond: number;
 }
 
+export interface ProcessRates extends Rates {
+  /** Payload bytes per second, received to be passed on and passed on. */
+  relayedBytesPerSecond: number;
+}
+
 export interface RatedProcess extends Process {
-  rates: Rates;
+  rates: ProcessRates;
 }
 
 export type TopSort = 'rate' | 'relayed' | 'received' | 'sent' | 'name';
@@ -30,24 +35,44 @@ function perSecond(before: number, after: number, seconds: number): number {
   return seconds > 0 ? Math.max(0, after - before) / seconds : 0;
 }
 
+interface Totals {
+  rx: number;
+  tx: number;
+  relayed: number;
+}
+
+function relayedBytes({ relay }: Process): number {
+  return relay.receivedBytes + relay.sentBytes;
+}
+
+function totalsOf(process: Process): Totals {
+  const { wire } = process.traffic;
+  return { rx: wire.receivedBytes, tx: wire.sentBytes, relayed: relayedBytes(process) };
+}
+
+function ratesOf(then: Totals, now: Totals, seconds: number): ProcessRates {
+  const rxBytesPerSecond = perSecond(then.rx, now.rx, seconds);
+  const txBytesPerSecond = perSecond(then.tx, now.tx, seconds);
+  return {
+    rxBytesPerSecond,
+    txBytesPerSecond,
+    // A verdict bills what was relayed before it at once; that did not move just now.
+    relayedBytesPerSecond: Math.min(perSecond(then.relayed, now.relayed, seconds), rxBytesPerSecond + txBytesPerSecond),
+  };
+}
+
 /**
  * The second sample's processes with their rates since the first. A process that was not there before began at zero,
  * if it started after the first sample; one that was only found later has no rate yet.
  */
 export function rateProcesses(before: Sample, after: Sample): RatedProcess[] {
   const seconds = (after.atMilliseconds - before.atMilliseconds) / 1000;
-  const earlier = new Map(before.processes.map((process) => [identityOf(process), process.traffic.wire]));
+  const earlier = new Map(before.processes.map((process) => [identityOf(process), totalsOf(process)]));
   return after.processes.map((process) => {
-    const now = process.traffic.wire;
+    const now = totalsOf(process);
     const isNew = Date.parse(process.startedAt) >= before.atMilliseconds;
-    const then = earlier.get(identityOf(process)) ?? (isNew ? { receivedBytes: 0, sentBytes: 0 } : now);
-    return {
-      ...process,
-      rates: {
-        rxBytesPerSecond: perSecond(then.receivedBytes, now.receivedBytes, seconds),
-        txBytesPerSecond: perSecond(then.sentBytes, now.sentBytes, seconds),
-      },
-    };
+    const then = earlier.get(identityOf(process)) ?? (isNew ? { rx: 0, tx: 0, relayed: 0 } : now);
+    return { ...process, rates: ratesOf(then, now, seconds) };
   });
 }
 
@@ -65,19 +90,29 @@ export function rateHost(before: Sample, after: Sample): Rates {
   };
 }
 
+/** What `top` is sorted by where nobody chose: what is relayed, once anything is. */
+export function defaultTopSort(processes: readonly Process[]): TopSort {
+  return processes.some((process) => relayedBytes(process) > 0) ? 'relayed' : 'rate';
+}
+
+function rateOf({ rates }: RatedProcess): number {
+  return rates.rxBytesPerSecond + rates.txBytesPerSecond;
+}
+
 const sortKeys: Record<TopSort, (process: RatedProcess) => number> = {
-  rate: ({ rates }) => rates.rxBytesPerSecond + rates.txBytesPerSecond,
-  relayed: ({ relay }) => relay.receivedBytes + relay.sentBytes,
+  rate: rateOf,
+  relayed: relayedBytes,
   received: ({ traffic }) => traffic.wire.receivedBytes,
   sent: ({ traffic }) => traffic.wire.sentBytes,
   name: () => 0,
 };
 
+/** Of equals the one with the higher rate comes first, then the one with more bytes. */
 export function sortForTop(processes: readonly RatedProcess[], sort: TopSort): RatedProcess[] {
   const key = sortKeys[sort];
   const volume = ({ traffic: { wire } }: RatedProcess): number => wire.receivedBytes + wire.sentBytes;
   return processes.toSorted((a, b) => {
     const byName = sort === 'name' ? a.name.localeCompare(b.name, 'en') : 0;
-    return byName || key(b) - key(a) || volume(b) - volume(a) || a.pid - b.pid;
+    return byName || key(b) - key(a) || rateOf(b) - rateOf(a) || volume(b) - volume(a) || a.pid - b.pid;
   });
 }

@@ -75,3 +75,21 @@ export function padToWidth(text: string, width: number, align: 'left' | 'right')
   const blanks = ' '.repeat(Math.max(0, width - displayWidth(text)));
   return align === 'right' ? blanks + text : text + blanks;
 }
+
+/** Printable text in lines of at most so many columns, broken at spaces where it can be; one line without a width. */
+export function wrapText(text: string, width: number | undefined, indent: string, hangingIndent: string): string[] {
+  if (width === undefined) return [indent + text];
+  // Each line has room for a wide character, so that every round takes something away.
+  const room = Math.max(width, indent.length + 2, hangingIndent.length + 2);
+  const lines: string[] = [];
+  let line = indent;
+  let rest = text;
+  while (displayWidth(line + rest) > room) {
+    const part = cutToWidth(rest, room - line.length);
+    const space = rest.startsWith(' ', part.length) ? part.length : part.lastIndexOf(' ');
+    lines.push(line + (space > 0 ? rest.slice(0, space) : part));
+    rest = rest.slice(space > 0 ? space + 1 : part.length);
+    line = hangingIndent;
+  }
+  return [...lines, line + rest].map((full) => cutToWidth(full, width));
+}

@@ -7,7 +7,7 @@ import type { ApiClient } from './client.ts';
 import { addConnectionOptions, connectionOf } from './connection.ts';
 import type { ProcessList } from './ps.ts';
 import type { Sample, TopSort } from './rates.ts';
-import { rateProcesses, sortForTop, topSorts } from './rates.ts';
+import { defaultTopSort, rateProcesses, sortForTop, topSorts } from './rates.ts';
 import type { Terminal } from './terminal.ts';
 import { writeLines } from './terminal.ts';
 import { topLines } from './top-screen.ts';
@@ -17,7 +17,7 @@ interface TopOptions {
   once?: boolean;
   iterations?: number;
   interval: number;
-  sort: TopSort;
+  sort?: TopSort;
   json?: boolean;
 }
 
@@ -60,7 +60,7 @@ async function runBatch(terminal: Terminal, client: ApiClient, options: TopOptio
     samples.add(await sampleOf(client));
     const { before, after } = samples;
     if (options.json === true) {
-      const processes = sortForTop(rateProcesses(before, after), options.sort);
+      const processes = sortForTop(rateProcesses(before, after), options.sort ?? defaultTopSort(after.processes));
       terminal.write(`${JSON.stringify({ at: terminal.now().toISOString(), processes })}\n`);
       continue;
     }
@@ -130,7 +130,8 @@ async function runScreen(terminal: Terminal, client: ApiClient, options: TopOpti
   const onKey = (key: string): void => {
     if (key === 'q' || key === '\x03') stop();
     if (key === 's') {
-      sort = topSorts[(topSorts.indexOf(sort) + 1) % topSorts.length] ?? 'rate';
+      const shown = sort ?? defaultTopSort(samples.after.processes);
+      sort = topSorts[(topSorts.indexOf(shown) + 1) % topSorts.length];
       draw();
     }
   };
@@ -188,13 +189,14 @@ export function addTop(program: Command, terminal: Terminal): void {
     .summary('the processes that move bytes now, on a screen that follows them')
     .description(
       'Shows each second what processes receive and send. Rates and totals are wire bytes.\n' +
+        'Those that relay come first, the most relayed bytes first; RELAYED and RELAYED/s are payload, in and out.\n' +
         'Keys: q quits, s changes the order.',
     )
     .option('-b, --batch', 'print one reading after the other instead of drawing a screen')
     .option('--once', 'print one reading and end')
     .addOption(new Option('-n, --iterations <count>', 'end after so many readings').argParser(positiveInteger))
     .addOption(new Option('-d, --interval <seconds>', 'time between readings').argParser(positive).default(1))
-    .addOption(new Option('--sort <key>', 'order by').choices([...topSorts]).default('rate'))
+    .addOption(new Option('--sort <key>', 'order by (default: relayed if anybody relays, else rate)').choices([...topSorts]))
     .option('--json', "a line of JSON for each reading: the API's processes with their rates");
   addConnectionOptions(command).action(() => runTop(terminal, command));
 }

@@ -1,45 +1,8 @@
-import type { App, Process, Relay, Role, Verdict } from '../../agent/readings.ts';
+import type { App, Process, Relay } from '../../agent/readings.ts';
+import { relaySchema } from './relay.ts';
 import type { Schema } from './schema.ts';
-import {
-  array,
-  bytes,
-  describes,
-  instant,
-  integer,
-  nullable,
-  number,
-  object,
-  oneOf,
-  optional,
-  string,
-} from './schema.ts';
+import { array, describes, instant, integer, nullable, object, optional, string } from './schema.ts';
 import { payloadShareSchema, trafficSchema, unattributedTrafficSchema } from './traffic.ts';
-
-export const verdicts: readonly Verdict[] = ['none', 'suspected', 'relay'];
-
-export const verdictSchema: Schema<Verdict> = oneOf(
-  verdicts,
-  'Whether the process passes on what it receives: none, suspected, or relay',
-);
-
-const roleSchema: Schema<Role> = oneOf(
-  ['third-party', 'service', 'own'],
-  'third-party: public peers on both sides and nobody declared it; service: declared, or one side local or private; own',
-);
-
-export const relaySchema: Schema<Relay> = describes<Relay>()(
-  object(
-    {
-      verdict: verdictSchema,
-      role: nullable(roleSchema),
-      receivedBytes: bytes('Payload received to be passed on'),
-      sentBytes: bytes('Payload passed on'),
-      confidence: number({ minimum: 0, maximum: 1, description: 'Of verdicts at 0.9, nine in ten are right' }),
-      since: nullable(instant('When this verdict was reached')),
-    },
-    { title: 'Relay', description: 'What the process relays' },
-  ),
-);
 
 const zeroRelay: Relay = {
   verdict: 'none',

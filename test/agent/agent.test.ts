@@ -116,9 +116,9 @@ t.test(
     const { slot, generation } = kernel.touch({ pid: FIRST_PID, name: 'curl' });
     host.sockets = Buffer.concat(
       [
-        makeSocketRecord({ cookie: 1, owner: slot, ownerGeneration: generation }),
-        makeSocketRecord({ cookie: 2, owner: slot, ownerGeneration: generation - 1 }),
-        makeSocketRecord({ cookie: 3, owner: 0, ownerGeneration: 0 }),
+        makeSocketRecord({ cookie: 1n, owner: slot, ownerGeneration: generation }),
+        makeSocketRecord({ cookie: 2n, owner: slot, ownerGeneration: generation - 1 }),
+        makeSocketRecord({ cookie: 3n, owner: 0, ownerGeneration: 0 }),
       ].map(encodeSocketRecord),
     );
     clock.advance(5000);

@@ -2,10 +2,14 @@ import t from 'tap';
 import {
   addCounters,
   COUNTERS,
+  KERNEL_COUNTERS,
   makeCounters,
   PAYLOAD,
   PROTOCOLS,
   payloadOf,
+  ROLES,
+  relayedAt,
+  relayedOf,
   SCOPES,
   SHARES,
   sharesOf,
@@ -16,7 +20,7 @@ import { RL_PROCESS_OFFSET, RL_PROCESS_SIZE, RlProtocol, RlScope, readRlProcess 
 t.test('a vector is zero where nothing is given, and never longer than its kind', async (t) => {
   t.same(
     [...makeCounters()],
-    Array.from({ length: 22 }, () => 0),
+    Array.from({ length: 28 }, () => 0),
   );
   t.same([...makeCounters([1, 2])].slice(0, 3), [1, 2, 0]);
   t.equal(makeCounters(Array.from({ length: 50 }, () => 1)).length, COUNTERS);
@@ -62,4 +66,21 @@ t.test('shares that carry nothing are left out, those that carry one way are not
     { protocol: 'other', scope: 'loopback', receivedBytes: 0, sentBytes: 6 },
   ]);
   t.same(sharesOf(makeCounters([9, 9, 9, 9])), [], 'wire bytes are no payload');
+});
+
+t.test('relayed bytes have their places by role behind the kernel’s counters', async (t) => {
+  const counters = makeCounters(Array.from({ length: KERNEL_COUNTERS }, () => 1_000_000));
+  t.same(relayedOf(counters), { receivedBytes: 0, sentBytes: 0 });
+  const places = ROLES.flatMap((role) => [relayedAt(role), relayedAt(role) + 1]);
+  t.same(
+    places,
+    Array.from({ length: COUNTERS - KERNEL_COUNTERS }, (_, i) => KERNEL_COUNTERS + i),
+    'each its own, and no more',
+  );
+  for (const [index, role] of ROLES.entries()) {
+    counters[relayedAt(role)] = 10 ** index;
+    counters[relayedAt(role) + 1] = 2 * 10 ** index;
+  }
+  t.same(relayedOf(counters), { receivedBytes: 111, sentBytes: 222 });
+  t.equal(payloadOf(counters).receivedBytes, SHARES * 1_000_000, 'and are no further payload');
 });

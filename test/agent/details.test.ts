@@ -1,11 +1,21 @@
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import t from 'tap';
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from '../../agent/details.ts';
-import { RL_PROCESS_DETAILS_OFFSET, type RlProcessDetails, readRlProcessDetails } from '../../bpf/layouts.ts';
+import { placementOf } from '../../agent/identity.ts';
+import {
+  RL_PROCESS_DETAILS_OFFSET,
+  RL_PROCESS_DETAILS_SIZE,
+  type RlProcessDetails,
+  readRlProcessDetails,
+} from '../../bpf/layouts.ts';
 import { encodeDetails, FIRST_PID, type ProcessShape } from './fake-kernel.ts';
 
 const CAPACITY = 256;
+/** What each field has room for. */
+const ROOM = { executable: 512, command: 256, cgroup: 512 };
+const CUT_EXECUTABLE = 1;
+const CUT_CGROUP = 2;
 
 function read(bytes: Buffer): RlProcessDetails {
   return readRlProcessDetails(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
@@ -41,13 +51,76 @@ function withCommand(command: Buffer): (bytes: Buffer) => void {
 }
 
 function makeDetails(override: Partial<ProcessDetails> = {}): ProcessDetails {
-  return { executable: '/bin/x', command: 'x', cgroup: '/a.service', parentPid: 1, netns: 2, ...override };
+  return { executable: '/bin/x', command: 'x', cgroup: '/a.service', parentPid: 1, netns: 2, fifos: [], ...override };
 }
 
 t.test('paths are put together from the leaf up', async (t) => {
   for (const path of ['/usr/sbin/nginx', '/init', '/a/b/c/d/e/f/g/h', '/opt/naïve café/日本', '/with space/x']) {
     t.match(decode({ executable: path, cgroup: path }), { executable: path, cgroup: path });
   }
+});
+
+t.test('names as long as a file system allows are whole', async (t) => {
+  const id = '3f4e1c0d9a8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d';
+  const pod = 'kubepods-burstable-pod1a2b3c4d_5e6f_7081_92a3_b4c5d6e7f809.slice';
+  for (const cgroup of [
+    `/system.slice/docker-${id}.scope`,
+    `/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-${id}.scope/container`,
+    `/kubepods.slice/kubepods-burstable.slice/${pod}/cri-containerd-${id}.scope`,
+  ]) {
+    t.equal(decode({ cgroup }).cgroup, cgroup);
+    t.equal(placementOf(decode({ cgroup }).cgroup).container, id);
+  }
+  for (const length of [64, 127, 128, 254, 255]) {
+    const path = `/${'d'.repeat(length)}/${'p'.repeat(length)}`;
+    t.match(decode({ executable: path, cgroup: path }), { executable: path, cgroup: path }, `${length} bytes`);
+  }
+});
+
+t.test('a path that had no room is not shown as if it were whole', async (t) => {
+  // Four components of 100 bytes each: with two there is room for another, with three there is none.
+  const long = `/${Array.from({ length: 4 }, (_, i) => String(i).repeat(99)).join('/')}`;
+  const short = '/usr/bin/x';
+  for (const [executable, cgroup, expected] of [
+    [long, short, { executable: null, cgroup: short }],
+    [short, long, { executable: short, cgroup: '/' }],
+    [long, long, { executable: null, cgroup: '/' }],
+    [short, short, { executable: short, cgroup: short }],
+  ] as const) {
+    t.match(decode({ executable, cgroup }), expected);
+  }
+  const flagged = (cut: number): ProcessDetails =>
+    decode({}, (bytes) => void bytes.writeUInt16LE(cut, RL_PROCESS_DETAILS_OFFSET.cut));
+  const whole = decode();
+  t.same(flagged(0), whole);
+  t.same(flagged(CUT_EXECUTABLE), { ...whole, executable: null });
+  t.same(flagged(CUT_CGROUP), { ...whole, cgroup: '/' });
+  t.same(flagged(CUT_EXECUTABLE | CUT_CGROUP), { ...whole, executable: null, cgroup: '/' });
+  t.equal(flagged(CUT_EXECUTABLE | CUT_CGROUP).command, 'nginx', 'the command has nothing to do with it');
+});
+
+t.test('each field has the room that the kernel’s side fills', async (t) => {
+  const at = RL_PROCESS_DETAILS_OFFSET;
+  t.same(
+    {
+      executable: at.command - at.executable,
+      command: at.cgroup - at.command,
+      cgroup: RL_PROCESS_DETAILS_SIZE - at.cgroup,
+    },
+    ROOM,
+  );
+});
+
+t.test('pipes are those that were counted', async (t) => {
+  const fifos = [
+    { inode: 11, modes: 1 },
+    { inode: 12, modes: 2 },
+    { inode: 13, modes: 3 },
+  ];
+  t.same(decode({ fifos }).fifos, fifos);
+  t.same(decode().fifos, []);
+  const leftOver = (bytes: Buffer): void => void bytes.writeUInt16LE(1, RL_PROCESS_DETAILS_OFFSET.fifoCount);
+  t.same(decode({ fifos }, leftOver).fifos, [fifos[0]], 'what lies behind is another process’s');
 });
 
 t.test('what the kernel could not read is not made up', async (t) => {
@@ -84,7 +157,7 @@ t.test('what lies behind the given lengths is another process’s', async (t) =>
     for (const at of ['executable', 'command', 'cgroup'] as const) {
       const start = RL_PROCESS_DETAILS_OFFSET[at];
       const length = bytes.readUInt16LE(RL_PROCESS_DETAILS_OFFSET[`${at}Length`]);
-      bytes.fill('x', start + length, start + CAPACITY);
+      bytes.fill('x', start + length, start + ROOM[at]);
     }
   };
   t.same(decode({}, leftOver), decode());
@@ -100,6 +173,7 @@ t.test('details that lie in the middle of a buffer are read from there', async (
     cgroup: '/c',
     parentPid: 9,
     netns: 8,
+    fifos: [{ inode: 2 ** 40, modes: 2 }],
   });
   const larger = Buffer.concat([Buffer.alloc(40, 'z'), bytes, Buffer.alloc(40, 'z')]);
   t.same(decodeDetails(readRlProcessDetails(new DataView(larger.buffer, larger.byteOffset), 40)), {
@@ -108,6 +182,7 @@ t.test('details that lie in the middle of a buffer are read from there', async (
     cgroup: '/c',
     parentPid: 9,
     netns: 8,
+    fifos: [{ inode: 2 ** 40, modes: 2 }],
   });
 });
 
@@ -136,6 +211,22 @@ t.test('what the kernel had no room for is completed while the process lives', a
     t.equal(completed.executable, readlinkSync('/proc/self/exe'), title);
     t.equal(completed.parentPid, details.parentPid, title);
   }
+});
+
+t.test('a path that was cut is read from /proc while the process lives', async (t) => {
+  const whole = decode();
+  const cut = decode({}, (bytes) => {
+    bytes.writeUInt16LE(CUT_EXECUTABLE | CUT_CGROUP, RL_PROCESS_DETAILS_OFFSET.cut);
+  });
+  const completed = completeDetails(cut, process.pid, () => true);
+  t.equal(completed.executable, readlinkSync('/proc/self/exe'));
+  t.ok(readFileSync('/proc/self/cgroup', 'utf8').includes(`:${completed.cgroup}\n`), completed.cgroup);
+  t.equal(completed.command, whole.command);
+  t.same(
+    completeDetails(cut, FIRST_PID, () => true),
+    cut,
+    'once it is gone, nothing is made up',
+  );
 });
 
 t.test('a command that just fits is not taken for a cut one', async (t) => {

@@ -20,7 +20,7 @@ const WAYS = 8;
 
 export interface Device {
   netns: number;
-  cookie: number;
+  cookie: bigint;
   ifindex: number;
   name: string;
   /** ARPHRD_* */
@@ -45,12 +45,12 @@ export interface Passing {
 
 /** An Ethernet device of software, such as veth. */
 export function makeDevice(override: Partial<Device> = {}): Device {
-  return { netns: 100, cookie: 1, ifindex: 2, name: 'eth0', type: 1, hardHeaderLength: 14, driver: '', ...override };
+  return { netns: 100, cookie: 1n, ifindex: 2, name: 'eth0', type: 1, hardHeaderLength: 14, driver: '', ...override };
 }
 
 export function keyOf({ cookie, ifindex }: Pick<Device, 'cookie' | 'ifindex'>): Buffer {
   const key = Buffer.alloc(RL_INTERFACE_KEY_SIZE);
-  key.writeBigUInt64LE(BigInt(cookie), RL_INTERFACE_KEY_OFFSET.netCookie);
+  key.writeBigUInt64LE(cookie, RL_INTERFACE_KEY_OFFSET.netCookie);
   key.writeUInt32LE(ifindex, RL_INTERFACE_KEY_OFFSET.ifindex);
   return key;
 }
@@ -69,8 +69,8 @@ export class FakeInterfaces {
     valueSize: RL_INTERFACE_BASELINE_SIZE,
     maxEntries: 64,
   });
-  /** While set, writing to the lines fails. */
-  isBroken = false;
+  /** Called before a line is written from user space; may throw, as if the agent were killed there. */
+  onWrite: () => void = () => undefined;
   /** Per-CPU array: a value holds all CPUs' lines, one behind the other. */
   readonly #lines: Buffer[];
   readonly #cpus: number;
@@ -85,7 +85,7 @@ export class FakeInterfaces {
       info: { maxEntries: SETS * WAYS },
       lookup: (key: Buffer) => Buffer.from(this.#lines[key.readUInt32LE()] as Buffer),
       update: (key: Buffer, values: Buffer) => {
-        if (this.isBroken) throw new Error('killed');
+        this.onWrite();
         if (values.length !== this.#cpus * RL_INTERFACE_SIZE) throw new Error('a value of the wrong size');
         values.copy(this.#lines[key.readUInt32LE()] as Buffer);
       },
@@ -121,7 +121,7 @@ export class FakeInterfaces {
   }
 
   #line(device: Device, cpu: number): Buffer {
-    const set = Number(BigInt.asUintN(64, BigInt(device.cookie) * 31n + BigInt(device.ifindex)) % BigInt(SETS));
+    const set = Number(BigInt.asUintN(64, device.cookie * 31n + BigInt(device.ifindex)) % BigInt(SETS));
     const key = keyOf(device);
     const ways = this.#lines
       .slice(set * WAYS, (set + 1) * WAYS)

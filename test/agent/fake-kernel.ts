@@ -1,5 +1,7 @@
 import type { ProcessMaps } from '../../agent/process-table.ts';
 import {
+  RL_FIFO_OFFSET,
+  RL_FIFO_SIZE,
   RL_PROCESS_DETAILS_OFFSET,
   RL_PROCESS_DETAILS_SIZE,
   RL_PROCESS_EVENT_OFFSET,
@@ -21,6 +23,10 @@ import { FakeMap, FakeQueue } from './fake-map.ts';
 /** No kernel gives out a pid as high as this, so that nothing is found under /proc. */
 export const FIRST_PID = 5_000_000;
 
+/** RL_EXECUTABLE_LENGTH and RL_CGROUP_LENGTH, RL_COMPONENT_LENGTH, RL_COMMAND_LENGTH. */
+const PATH_LENGTH: number = RL_PROCESS_DETAILS_OFFSET.command - RL_PROCESS_DETAILS_OFFSET.executable;
+const COMPONENT_LENGTH = 256;
+const COMMAND_LENGTH: number = RL_PROCESS_DETAILS_OFFSET.cgroup - RL_PROCESS_DETAILS_OFFSET.command;
 const RING_SIZE = 1 << 14;
 const RING_HEADER = 8;
 
@@ -34,6 +40,8 @@ export interface ProcessShape {
   cgroup: string;
   parentPid: number;
   netns: number;
+  /** Modes: 1 reads, 2 writes. */
+  fifos?: readonly { inode: number; modes: number }[];
 }
 
 /** What a test holds of a process; a socket holds the same of its owner. */
@@ -58,18 +66,31 @@ export function encodeDetails(process: Omit<ProcessShape, 'name'>): Buffer {
   bytes.writeUInt32LE(process.parentPid, at.parentTgid);
   bytes.writeUInt32LE(process.netns, at.netns);
   bytes.writeUInt32LE(process.uid, at.uid);
-  bytes.writeUInt16LE(bytes.write(leafFirst(process.executable), at.executable), at.executableLength);
-  bytes.writeUInt16LE(bytes.write(process.argv.map((arg) => `${arg}\0`).join(''), at.command), at.commandLength);
-  bytes.writeUInt16LE(bytes.write(leafFirst(process.cgroup), at.cgroup), at.cgroupLength);
+  const executable = leafFirst(process.executable);
+  const cgroup = leafFirst(process.cgroup);
+  const command = Buffer.from(process.argv.map((arg) => `${arg}\0`).join('')).subarray(0, COMMAND_LENGTH);
+  bytes.writeUInt16LE(executable.path.copy(bytes, at.executable), at.executableLength);
+  bytes.writeUInt16LE(command.copy(bytes, at.command), at.commandLength);
+  bytes.writeUInt16LE(cgroup.path.copy(bytes, at.cgroup), at.cgroupLength);
+  bytes.writeUInt16LE((executable.cut ? 1 : 0) | (cgroup.cut ? 2 : 0), at.cut);
+  const { fifos = [] } = process;
+  bytes.writeUInt16LE(fifos.length, at.fifoCount);
+  for (const [index, { inode, modes }] of fifos.entries()) {
+    bytes.writeBigUInt64LE(BigInt(inode), at.fifos + index * RL_FIFO_SIZE + RL_FIFO_OFFSET.inode);
+    bytes.writeUInt32LE(modes, at.fifos + index * RL_FIFO_SIZE + RL_FIFO_OFFSET.modes);
+  }
   return bytes;
 }
 
-function leafFirst(path: string): string {
-  const components = path.split('/').filter((component) => component !== '');
-  return components
-    .reverse()
-    .map((component) => `${component}\0`)
-    .join('');
+/** Components from the leaf up as long as there is room for another that is as long as one can be. */
+function leafFirst(path: string): { path: Buffer; cut: boolean } {
+  let written = Buffer.alloc(0);
+  for (const component of path.split('/').reverse()) {
+    if (component === '') continue;
+    if (written.length > PATH_LENGTH - COMPONENT_LENGTH) return { path: written, cut: true };
+    written = Buffer.concat([written, Buffer.from(component).subarray(0, COMPONENT_LENGTH - 1), Buffer.alloc(1)]);
+  }
+  return { path: written, cut: false };
 }
 
 /** The kernel's process table in plain memory, written in the order in which bpf/processes.bpf.c writes it. */

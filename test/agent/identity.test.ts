@@ -144,9 +144,35 @@ t.test('a unit gives the app its name, unless it only groups what a user started
     ['init.scope', 'python3.11'],
     ['user@1000.service', 'python3.11'],
     ['user-runtime-dir@1000.service', 'python3.11'],
+    ['user-1000.slice', 'python3.11'],
+    // Made anew at each launch by a desktop, a terminal or systemd-run.
+    ['app-gnome-org.gnome.Terminal-2841.scope', 'python3.11'],
+    ['app-org.kde.konsole-5d0b8c1f.scope', 'python3.11'],
+    ['app-gnome\\x2dkeyring\\x2dpkcs11@autostart.service', 'python3.11'],
+    ['app-firefox@0f3c2a.service', 'python3.11'],
+    ['vte-spawn-5a1c8a1e-26b5-4b0e-a0f2-0e3a8b5a7c11.scope', 'python3.11'],
+    ['run-r4f1b6c2d.scope', 'python3.11'],
+    ['run-u217.service', 'python3.11'],
+    // Installed ones that only begin or end alike.
+    ['app-server.service', 'app-server'],
+    ['app.service', 'app'],
+    ['my-app-1.scope', 'my-app-1'],
+    ['runner.service', 'runner'],
+    ['run.service', 'run'],
+    ['pre-run-1.service', 'pre-run-1'],
+    ['vte-spawn-1.service', 'vte-spawn-1'],
+    ['webapp-x@1.service', 'webapp-x@1'],
   ] as const) {
     t.equal(appOf(makeIdentity({ unit })), expected, unit);
   }
+});
+
+t.test('a transient unit still stands with the process, and a container goes before it', async (t) => {
+  const unit = 'app-gnome-firefox-2841.scope';
+  const path = `/user.slice/user-1000.slice/user@1000.service/app.slice/${unit}`;
+  t.same(placementOf(path), { unit, container: null });
+  t.equal(appOf(makeIdentity({ unit, container: ID })), ID.slice(0, 12));
+  t.equal(appOf(makeIdentity({ unit, executable: null })), 'python3', 'without an executable, the name');
 });
 
 t.test('an executable gives the last part of its path', async (t) => {

@@ -1,6 +1,12 @@
 import t from 'tap';
 import { nothingSeen, type Seen } from '../../agent/interface-books.ts';
-import { type Amount, type KernelRowInput, kernelRow, mergeDirections } from '../../agent/kernel-row.ts';
+import {
+  type Amount,
+  COUNTED_REASONS,
+  type KernelRowInput,
+  kernelRow,
+  mergeDirections,
+} from '../../agent/kernel-row.ts';
 import { RlUnattributed } from '../../bpf/layouts.ts';
 
 const NOTHING: Amount = { bytes: 0, packets: 0 };
@@ -82,6 +88,23 @@ t.test('the reasons add up to the interfaces less the processes', async (t) => {
       noSocket: 10_000 - 7000 - 500 - 2 * 80,
     },
     {
+      title: 'what was dropped before a device had it',
+      input: {
+        direction: 'tx' as const,
+        seen: still({ ipBytes: 1000, ipPackets: 10 }),
+        processesBytes: 700,
+        processesPackets: 7,
+        totals: makeTotals({
+          kernelSocket: [NOTHING, { bytes: 400, packets: 4 }],
+          unsent: [
+            { bytes: 9999, packets: 99 },
+            { bytes: 150, packets: 2 },
+          ],
+        }),
+      },
+      noSocket: 1000 - 700 - (400 - 150),
+    },
+    {
       title: 'after an earlier reading that could tell more',
       input: {
         seen: still({ ipBytes: 1000, ipPackets: 10 }),
@@ -129,6 +152,12 @@ t.test('packets dropped before a device had them are taken off the kernel’s ow
     t.same(rows.get('kernel_socket'), { bytes: expected, packets: expected / 100 });
     t.same(totals.unattributed[RlUnattributed.kernelSocket]?.[1], kernelSocket, 'the reading itself is left alone');
   }
+});
+
+t.test('every reason but the one that falls is a counter’s', async (t) => {
+  const { rows } = kernelRow(makeInput());
+  t.same([...rows.keys()].filter((reason) => reason !== 'unclaimed').sort(), [...COUNTED_REASONS].sort());
+  t.ok(rows.has('unclaimed'));
 });
 
 t.test('what was forwarded is the same figure in both directions', async (t) => {

@@ -1,7 +1,8 @@
 import t from 'tap';
-import { addCounters, makeCounters, PAYLOAD, SHARES } from '../../agent/counters.ts';
+import { addCounters, makeCounters, PAYLOAD, relayedAt, SHARES } from '../../agent/counters.ts';
+import { COUNTED_REASONS } from '../../agent/kernel-row.ts';
 import { type AppSeries, Metrics, type MetricsInput, SeriesBudget } from '../../agent/metrics.ts';
-import type { Process, Status } from '../../agent/readings.ts';
+import type { Process, Status, UnattributedTraffic, Verdict } from '../../agent/readings.ts';
 import { type Family, parseExposition, type Sample } from './parse-exposition.ts';
 
 function makeStatus(override: Partial<Status> = {}): Status {
@@ -42,6 +43,7 @@ async function write(writing: Writing = {}): Promise<Map<string, Family>> {
     apps: series,
     processes: writing.processes ?? null,
     sockets: writing.sockets ?? new Map(),
+    verdicts: writing.verdicts ?? new Map(),
     status: makeStatus(writing.status),
   };
   return parseExposition(await metrics.write(input, series, dropped, openMetrics), openMetrics);
@@ -112,6 +114,7 @@ t.test('every family of the contract that the agent has figures for is there', a
     ['relayledger_process_wire_packets_total', 'counter'],
     ['relayledger_process_payload_bytes_total', 'counter'],
     ['relayledger_process_relay_verdict', 'gauge'],
+    ['relayledger_process_relayed_bytes_total', 'counter'],
     ['relayledger_process_sockets', 'gauge'],
     ['relayledger_unattributed_bytes_total', 'counter'],
     ['relayledger_lost_events_total', 'counter'],
@@ -159,24 +162,91 @@ t.test('names of apps come through as they are', async (t) => {
   }
 });
 
-t.test('what has no process stands by reason, and what is only waiting is no counter', async (t) => {
-  const row = { receivedPackets: 1, sentPackets: 1 };
-  const families = await write({
-    status: {
-      unattributed: [
-        { reason: 'no_socket', receivedBytes: 5, sentBytes: 6, ...row },
-        { reason: 'unclaimed', receivedBytes: 7, sentBytes: 8, ...row },
-      ],
-    },
-  });
-  t.same(samples(families, 'relayledger_unattributed_bytes_total'), [
-    { labels: { direction: 'rx', reason: 'no_socket' }, value: 5 },
-    { labels: { direction: 'tx', reason: 'no_socket' }, value: 6 },
+t.test('an app’s verdict is a number, and what it relayed stands by role and direction', async (t) => {
+  const relaying = makeCounters();
+  relaying[relayedAt('third-party')] = 10;
+  relaying[relayedAt('third-party') + 1] = 11;
+  relaying[relayedAt('service') + 1] = 12;
+  const verdicts = new Map<string, Verdict>([
+    ['relays', 'relay'],
+    ['maybe', 'suspected'],
+    ['not', 'none'],
+    ['elsewhere', 'relay'],
   ]);
+  const series = ['relays', 'maybe', 'not', 'quiet'].map((app) => {
+    return { app, counters: app === 'relays' ? relaying : makeCounters([1]) };
+  });
+  const families = await write({ series, verdicts });
+  t.same(
+    samples(families, 'relayledger_process_relay_verdict').map(({ labels, value }) => [labels['app'], value]),
+    [
+      ['relays', 2],
+      ['maybe', 1],
+      ['not', 0],
+      ['quiet', 0],
+    ],
+  );
+  const app = 'relays';
+  t.same(samples(families, 'relayledger_process_relayed_bytes_total'), [
+    { labels: { app, direction: 'rx', role: 'third-party' }, value: 10 },
+    { labels: { app, direction: 'tx', role: 'third-party' }, value: 11 },
+    { labels: { app, direction: 'tx', role: 'service' }, value: 12 },
+  ]);
+});
+
+function makeUnattributed(reason: string, receivedBytes: number, sentBytes: number): UnattributedTraffic {
+  return { reason, receivedBytes, sentBytes, receivedPackets: 1, sentPackets: 1 };
+}
+
+/** The counter of what has no process, by reason: received and sent. */
+function byReason(families: Map<string, Family>): Record<string, [rx: number, tx: number]> {
+  const all = samples(families, 'relayledger_unattributed_bytes_total');
+  const value = (reason: string, direction: string): number =>
+    all.find(({ labels }) => labels['reason'] === reason && labels['direction'] === direction)?.value ?? Number.NaN;
+  const reasons = new Set(all.map(({ labels }) => labels['reason'] ?? ''));
+  return Object.fromEntries([...reasons].map((reason) => [reason, [value(reason, 'rx'), value(reason, 'tx')]]));
+}
+
+t.test('every reason has its counters from the start, and what is only waiting is no counter', async (t) => {
+  const zero = Object.fromEntries(COUNTED_REASONS.map((reason) => [reason, [0, 0]]));
+  for (const openMetrics of [false, true]) t.same(byReason(await write({ openMetrics })), zero);
+  t.notOk('unclaimed' in zero);
+  const families = await write({
+    status: { unattributed: [makeUnattributed('no_socket', 5, 6), makeUnattributed('unclaimed', 7, 8)] },
+  });
+  t.same(byReason(families), { ...zero, no_socket: [5, 6] });
   t.same(samples(families, 'relayledger_unclaimed_bytes'), [
     { labels: { direction: 'rx' }, value: 7 },
     { labels: { direction: 'tx' }, value: 8 },
   ]);
+});
+
+t.test('what has no process never goes down, and grows again once it has caught up', async (t) => {
+  const metrics = makeMetrics();
+  for (const [unattributed, kernelSocket, late] of [
+    [[makeUnattributed('kernel_socket', 10, 1000)], [10, 1000], [0, 0]],
+    [
+      [makeUnattributed('kernel_socket', 11, 400), makeUnattributed('late', 3, 0)],
+      [11, 1000],
+      [3, 0],
+    ],
+    [[], [11, 1000], [3, 0]],
+    [
+      [makeUnattributed('kernel_socket', 5, 1000), makeUnattributed('late', 3, 9)],
+      [11, 1000],
+      [3, 9],
+    ],
+    [
+      [makeUnattributed('kernel_socket', 12, 1001), makeUnattributed('late', 4, 8)],
+      [12, 1001],
+      [4, 9],
+    ],
+  ] as const) {
+    const counters = byReason(await write({ metrics, status: { unattributed: [...unattributed] } }));
+    t.same(counters['kernel_socket'], kernelSocket);
+    t.same(counters['late'], late);
+  }
+  t.same(byReason(await write())['late'], [0, 0], 'each agent has its own');
 });
 
 t.test('an interface’s error may have either sign', async (t) => {
@@ -285,6 +355,19 @@ t.test('admission is for good, and so is refusal: no series ever goes backwards'
     t.same(apply(budget, apps), expected);
   }
   t.equal(budget.dropped, 2, 'each refused app counts once');
+});
+
+t.test('asking whether an app has its own series neither admits nor refuses it', async (t) => {
+  const budget = new SeriesBudget(2);
+  t.notOk(budget.has('a'));
+  apply(budget, { a: 1 });
+  t.ok(budget.has('a'));
+  for (const app of ['b', 'c', 'other']) t.notOk(budget.has(app), app);
+  t.equal(budget.dropped, 0);
+  t.same(apply(budget, { c: 1, b: 2 }), { c: 1, other: 2 }, 'there was room for one more, whoever came first');
+  t.ok(budget.has('a') && budget.has('c'));
+  t.notOk(budget.has('b'));
+  t.equal(budget.dropped, 1);
 });
 
 t.test('summing up leaves the apps’ own counters alone', async (t) => {

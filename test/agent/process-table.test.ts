@@ -1,5 +1,5 @@
 import t from 'tap';
-import { COUNTERS, PAYLOAD, WIRE_RX_BYTES, WIRE_TX_BYTES } from '../../agent/counters.ts';
+import { KERNEL_COUNTERS, PAYLOAD, relayedAt, WIRE_RX_BYTES, WIRE_TX_BYTES } from '../../agent/counters.ts';
 import { RL_PROCESS_OFFSET, RlProcessEventType } from '../../bpf/layouts.ts';
 import { encodeDetails, encodeU32, FIRST_PID } from './fake-kernel.ts';
 import { makeTable, only } from './fake-table.ts';
@@ -89,14 +89,14 @@ t.test('each counter of the kernel has its place in the vector', async (t) => {
     RL_PROCESS_OFFSET.wireRx + 8,
     RL_PROCESS_OFFSET.wireTx,
     RL_PROCESS_OFFSET.wireTx + 8,
-    ...Array.from({ length: COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload + 8 * i),
+    ...Array.from({ length: KERNEL_COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload + 8 * i),
   ];
   t.equal(offsets.length, 22, 'four of the wire, payload by 2 directions, 3 protocols, 3 scopes');
   for (const [index, offset] of offsets.entries()) kernel.setCounter(process, offset, 1000 + index);
   table.poll();
   const record = table.bySlot(process.slot, process.generation);
   t.same(
-    [...(record?.counters ?? [])],
+    [...(record?.counters ?? [])].slice(0, KERNEL_COUNTERS),
     offsets.map((_, index) => 1000 + index),
   );
 });
@@ -120,6 +120,20 @@ t.test('what rose since the last poll is reported, and nothing where nothing ros
   const before = deltas.length;
   table.poll();
   t.equal(deltas.length, before);
+});
+
+t.test('what the agent counts itself is left alone, and reported by whoever counts it', async (t) => {
+  const { kernel, table, deltas } = makeTable();
+  const process = kernel.touch();
+  table.poll();
+  only(table).counters[relayedAt('service')] = 77;
+  kernel.charge(process, { rxBytes: 5 });
+  table.poll();
+  t.equal(only(table).counters[relayedAt('service')], 77);
+  t.same(
+    deltas.map((delta) => [delta[WIRE_RX_BYTES], delta[relayedAt('service')]]),
+    [[5, 0]],
+  );
 });
 
 t.test('packets dropped before a device had them are taken off what was sent', async (t) => {

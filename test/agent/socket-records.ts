@@ -20,7 +20,7 @@ export function address(...bytes: number[]): Uint8Array {
 /** An established TCP connection over IPv4, unless it is told otherwise. */
 export function makeSocketRecord(override: Partial<RlSocketRecord> = {}): RlSocketRecord {
   return {
-    cookie: 0x1f,
+    cookie: 0x1fn,
     inode: 4242,
     payload: [300, 200],
     pending: [
@@ -49,7 +49,7 @@ export function makeSocketRecord(override: Partial<RlSocketRecord> = {}): RlSock
 export function encodeSocketRecord(record: RlSocketRecord): Buffer {
   const at = RL_SOCKET_RECORD_OFFSET;
   const bytes = Buffer.alloc(RL_SOCKET_RECORD_SIZE);
-  bytes.writeBigUInt64LE(BigInt(record.cookie), at.cookie);
+  bytes.writeBigUInt64LE(record.cookie, at.cookie);
   bytes.writeBigUInt64LE(BigInt(record.inode), at.inode);
   for (const [index, value] of record.payload.entries()) bytes.writeBigUInt64LE(BigInt(value), at.payload + 8 * index);
   for (const [index, { bytes: sum, packets }] of record.pending.entries()) {

@@ -1,7 +1,8 @@
 import { isIPv6 } from 'node:net';
 import t from 'tap';
+import { formatAddress } from '../../agent/addresses.ts';
 import type { Socket } from '../../agent/readings.ts';
-import { decodeSockets, formatAddress, type SocketOwner, toFlow, toSocket } from '../../agent/socket-table.ts';
+import { decodeSockets, type SocketOwner, toFlow, toSocket } from '../../agent/socket-table.ts';
 import { RL_SOCKET_RECORD_SIZE, type RlSocketRecord } from '../../bpf/layouts.ts';
 import {
   AF_INET,
@@ -83,21 +84,21 @@ t.test('a socket that is not of IP has no address', async (t) => {
 });
 
 t.test('every field of a record finds its place', async (t) => {
-  const record = makeSocketRecord({ cookie: 2 ** 53 - 1, inode: 2 ** 32 + 5, netns: 2 ** 32 - 1, uid: 2 ** 32 - 2 });
-  const dump = Buffer.concat([encodeSocketRecord(record), encodeSocketRecord(makeSocketRecord({ cookie: 2 }))]);
+  const record = makeSocketRecord({ cookie: 2n ** 64n - 1n, inode: 2 ** 32 + 5, netns: 2 ** 32 - 1, uid: 2 ** 32 - 2 });
+  const dump = Buffer.concat([encodeSocketRecord(record), encodeSocketRecord(makeSocketRecord({ cookie: 2n }))]);
   const [first, second] = decodeSockets(dump);
   t.same(first, record);
-  t.equal(second?.cookie, 2);
+  t.equal(second?.cookie, 2n);
 });
 
 t.test('a dump is read to its last whole record, wherever it lies in memory', async (t) => {
-  const one = encodeSocketRecord(makeSocketRecord({ cookie: 1 }));
+  const one = encodeSocketRecord(makeSocketRecord({ cookie: 1n }));
   for (const [title, dump, cookies] of [
     ['nothing', Buffer.alloc(0), []],
     ['less than one', one.subarray(0, RL_SOCKET_RECORD_SIZE - 1), []],
-    ['one', one, [1]],
-    ['one and a part', Buffer.concat([one, one.subarray(0, 100)]), [1]],
-    ['a slice of a larger buffer', Buffer.concat([Buffer.alloc(24, 0xff), one]).subarray(24), [1]],
+    ['one', one, [1n]],
+    ['one and a part', Buffer.concat([one, one.subarray(0, 100)]), [1n]],
+    ['a slice of a larger buffer', Buffer.concat([Buffer.alloc(24, 0xff), one]).subarray(24), [1n]],
   ] as const) {
     t.same(
       decodeSockets(dump).map(({ cookie }) => cookie),
@@ -108,7 +109,7 @@ t.test('a dump is read to its last whole record, wherever it lies in memory', as
 });
 
 t.test('a connection is shown with both ends, its owner and its bytes', async (t) => {
-  t.same(convert({ cookie: 0xabc }), {
+  t.same(convert({ cookie: 0xabcn }), {
     cookie: 'abc',
     ...OWNER,
     protocol: 'tcp',
@@ -216,7 +217,7 @@ t.test('a v4-mapped peer keeps its family and its prefix', async (t) => {
 });
 
 t.test('a flow is a socket with its peer, by transport', async (t) => {
-  t.same(toFlow(convert({ cookie: 0xabc, scope: 1 })), {
+  t.same(toFlow(convert({ cookie: 0xabcn, scope: 1 })), {
     cookie: 'abc',
     ...OWNER,
     protocol: 'tcp',

@@ -85,6 +85,19 @@ const badUrls: [string, ProblemCode][] = [
   ['/v1/flows?pid=x', 'invalid-parameter'],
   ['/v1/flows?verdict=none', 'invalid-parameter'],
   ['/v1/sockets?limit=0', 'invalid-parameter'],
+  ['/v1/relays?pid=x', 'invalid-parameter'],
+  ['/v1/relays?pid=-1', 'invalid-parameter'],
+  ['/v1/relays?name=', 'invalid-parameter'],
+  ['/v1/relays?app=a&app=b', 'invalid-parameter'],
+  ['/v1/relays?verdict=none', 'invalid-parameter'],
+  ['/v1/relays?verdict=RELAY', 'invalid-parameter'],
+  ['/v1/relays?role=service', 'invalid-parameter'],
+  ['/v1/relays?limit=0', 'invalid-parameter'],
+  ['/v1/relays?limit=1.5', 'invalid-parameter'],
+  ['/v1/relays?cursor=xyz', 'invalid-cursor'],
+  [`/v1/relays?cursor=${cursorOf(['flows', 1, 'a', 'b', 0])}`, 'invalid-cursor'],
+  [`/v1/relays?cursor=${cursorOf(['relays', 1, 'a', 'b'])}`, 'invalid-cursor'],
+  [`/v1/relays?cursor=${cursorOf(['relays', '1', 'a', 'b', 0])}`, 'invalid-cursor'],
   ['/metrics?name=x', 'invalid-parameter'],
   ['/healthz?x', 'invalid-parameter'],
   ['/problems/no-such-code', 'route-not-found'],
@@ -97,7 +110,7 @@ const badUrls: [string, ProblemCode][] = [
   ['/v1/processes/4711/nothing', 'route-not-found'],
   ['/v1/history', 'route-not-found'],
   ['/v1/policies', 'route-not-found'],
-  ['/v1/relays', 'route-not-found'],
+  ['/v1/relays/4711', 'route-not-found'],
   ['/docs/static/..%2f..%2fpackage.json', 'route-not-found'],
   ['/docs/static/%00', 'malformed-request'],
   ['/nothing?x=%zz', 'malformed-url'],
@@ -131,11 +144,13 @@ t.test('a refusal names each parameter that is wrong and what it takes', async (
     { in: 'query', name: 'limit', detail: 'must be >= 1' },
     { in: 'query', name: 'sort', detail: 'must be one of relayed, sent, received, name' },
   ]);
+  const verdict = (await app.inject('/v1/relays?verdict=none')).json<ProblemBody>();
+  t.match(verdict.errors, [{ in: 'query', name: 'verdict', detail: 'must be one of suspected, relay' }]);
 });
 
 t.test('methods that a path does not have are 405 with Allow, whatever the body', async (t) => {
   const { app } = startServer(t);
-  const paths = ['/v1/processes', '/v1/processes/4711', '/v1/events', '/metrics', '/openapi.json', '/docs'];
+  const paths = ['/v1/processes', '/v1/processes/4711', '/v1/relays', '/v1/events', '/metrics', '/openapi.json', '/docs'];
   for (const path of paths) {
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const) {
       const response = await app.inject({

@@ -16,6 +16,7 @@ interface Operation {
 interface Document {
   openapi: string;
   info: { version: string };
+  tags: { name: string; description: string }[];
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Node> };
 }
@@ -55,19 +56,23 @@ t.test('the document is OpenAPI 3.1 and has every call of the contract', async (
     '/v1/processes',
     '/v1/processes/{pid}',
     '/v1/processes/{pid}/sockets',
+    '/v1/relays',
     '/v1/sockets',
     '/v1/status',
   ]);
 });
 
 t.test('every operation is named, described, and says how it refuses', async (t) => {
-  const operations = operationsOf(await readDocument(t));
+  const document = await readDocument(t);
+  const operations = operationsOf(document);
+  const tags = document.tags.map(({ name }) => name);
   const ids = operations.map(([, { operationId }]) => operationId);
   t.equal(new Set(ids).size, ids.length, 'operationIds are unique');
   for (const [name, operation] of operations) {
     t.match(operation.operationId, /^[a-z]+[A-Z]/, name);
     t.ok(operation.summary.length > 10, name);
     t.equal(operation.tags.length, 1, name);
+    t.ok(tags.includes(operation.tags[0] ?? ''), `${name}: its tag is described`);
     for (const parameter of operation.parameters ?? []) t.ok(parameter.description, `${name} ${parameter.name}`);
     const refusals = Object.entries(operation.responses).filter(([status]) => status !== '200');
     t.ok(refusals.length > 0, name);
@@ -97,10 +102,13 @@ t.test('every schema and every member has a description, numbers of bytes with t
         if (/bytes$/i.test(member)) t.match(description, /in bytes$/, `${name}${path} ${member}`);
         if (/packets$/i.test(member)) t.match(description, /in packets$/, `${name}${path} ${member}`);
         if (/seconds$/i.test(member)) t.match(description, /in seconds$/, `${name}${path} ${member}`);
+        if (/Ms$/.test(member)) t.match(description, /in milliseconds$/, `${name}${path} ${member}`);
         if (/At$/.test(member)) t.match(description, /ISO 8601 in UTC$/, `${name}${path} ${member}`);
       }
     });
-    if (name === 'Process' || name === 'Flow' || name === 'Socket') t.ok(schema['examples'], `${name} has an example`);
+  }
+  for (const name of ['Process', 'Flow', 'Socket', 'RelayReading']) {
+    t.ok(components.schemas[name]?.['examples'], `${name} has an example`);
   }
 });
 

@@ -6,6 +6,8 @@ import type {
   Process,
   Readings,
   Relay,
+  RelayPeer,
+  RelayReading,
   Socket,
   Status,
   WireTraffic,
@@ -156,6 +158,38 @@ export function makeFlow(override: Partial<Flow> = {}): Flow {
   };
 }
 
+export function makeRelayPeer(override: Partial<RelayPeer> = {}): RelayPeer {
+  return { address: '192.0.2.7', port: 51234, protocol: 'tcp', scope: 'public', ...override };
+}
+
+export function makeRelayReading(override: Partial<RelayReading> = {}): RelayReading {
+  return {
+    pid: 4711,
+    name: 'socat',
+    app: 'socat',
+    verdict: 'relay',
+    role: 'third-party',
+    confidence: 0.98,
+    since: '2026-11-22T05:00:05.000Z',
+    kind: 'causal',
+    why: 'what comes in goes out again, and right after it came in',
+    from: [makeRelayPeer()],
+    fromCount: 1,
+    to: [makeRelayPeer({ address: '198.51.100.2', port: 9000 })],
+    toCount: 1,
+    receivedBytes: 1_000_000,
+    sentBytes: 1_000_000,
+    lowerBytes: 999_000,
+    upperBytes: 1_000_000,
+    fanOut: 1,
+    conservation: 0.999,
+    auc: 0.98,
+    lagMedianMs: 0.0512,
+    events: 1234,
+    ...override,
+  };
+}
+
 export function makeStatus(override: Partial<Status> = {}): Status {
   return {
     version: '0.1.0',
@@ -202,6 +236,7 @@ export interface FakeData {
   sockets: Socket[];
   flows: Flow[];
   apps: App[];
+  relays: RelayReading[];
 }
 
 export interface FakeReadings extends Readings {
@@ -220,6 +255,7 @@ export function makeReadings(override: Partial<FakeData> = {}): FakeReadings {
     sockets: [makeListener(), makeSocket()],
     flows: [makeFlow()],
     apps: [makeApp()],
+    relays: [makeRelayReading()],
     ...override,
   };
   const ofPid = <Row extends { pid: number }>(rows: Row[], pid: number | undefined): Row[] =>
@@ -234,6 +270,7 @@ export function makeReadings(override: Partial<FakeData> = {}): FakeReadings {
     sockets: (pid) => ofPid(data.sockets, pid),
     flows: (pid) => ofPid(data.flows, pid),
     apps: () => data.apps,
+    relays: () => data.relays,
     metrics: async (openMetrics) => (openMetrics ? '# EOF\n' : 'relayledger_build_info 1\n'),
     subscribe(listener) {
       listeners.add(listener);

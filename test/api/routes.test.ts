@@ -1,9 +1,10 @@
 import t from 'tap';
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import type { App, Flow, Process, Socket } from '../../agent/readings.ts';
+import type { App, Flow, Process, RelayReading, Socket } from '../../agent/readings.ts';
 import { flowSchema, socketSchema } from '../../api/schemas/flow.ts';
 import { appSchema, processSchema } from '../../api/schemas/process.ts';
+import { relayReadingSchema } from '../../api/schemas/relay.ts';
 import { agentEventSchema, statusSchema } from '../../api/schemas/status.ts';
 import { startServer } from './fixture.ts';
 import {
@@ -13,6 +14,8 @@ import {
   makeKernelRow,
   makeProcess,
   makeReadings,
+  makeRelayPeer,
+  makeRelayReading,
   makeSocket,
   makeStatus,
 } from './readings.ts';
@@ -35,6 +38,7 @@ t.test('answers hold every member of the readings, and none is altered', async (
     ['/v1/sockets', { sockets: readings.data.sockets, nextCursor: null }],
     ['/v1/flows', { flows: readings.data.flows, nextCursor: null }],
     ['/v1/apps', { apps: readings.data.apps }],
+    ['/v1/relays', { relays: readings.data.relays, nextCursor: null }],
     ['/healthz', { status: 'alive' }],
     ['/readyz', { status: 'ready' }],
   ];
@@ -53,6 +57,8 @@ t.test('a member that no schema names still reaches the client', async (t) => {
   t.strictSame((await app.inject('/v1/processes')).json<ProcessList>().processes, [future]);
 });
 
+const unixPeer = { address: null, port: null, protocol: 'unix', scope: 'loopback' } as const;
+
 t.test('the readings are what the schemas say', async (t) => {
   const cases: [string, TSchema, unknown][] = [
     ['process', processSchema, makeProcess()],
@@ -60,6 +66,8 @@ t.test('the readings are what the schemas say', async (t) => {
     ['app', appSchema, makeApp()],
     ['socket', socketSchema, makeSocket({ family: null, scope: null, inode: null, remoteAddress: null })],
     ['flow', flowSchema, makeFlow({ lastActiveAt: null, startedAt: null })],
+    ['relay', relayReadingSchema, makeRelayReading()],
+    ['chain', relayReadingSchema, makeRelayReading({ kind: 'chain', role: null, from: [makeRelayPeer(unixPeer)] })],
     ['status', statusSchema, makeStatus()],
     ['event', agentEventSchema, { id: 1, at: '2026-11-22T05:00:00.000Z', type: 'verdict', data: { pid: 1 } }],
   ];
@@ -68,6 +76,8 @@ t.test('the readings are what the schemas say', async (t) => {
   }
   t.notOk(Value.Check(processSchema, { ...makeProcess(), uid: -1 }));
   t.notOk(Value.Check(processSchema, { ...makeProcess(), exitedAt: 'yesterday', user: 7 }));
+  t.notOk(Value.Check(relayReadingSchema, { ...makeRelayReading(), verdict: 'none' }));
+  t.notOk(Value.Check(relayReadingSchema, { ...makeRelayReading(), confidence: 98 }));
 });
 
 const list = [
@@ -163,6 +173,56 @@ t.test('flows and sockets are filtered by owner and paged', async (t) => {
   t.equal(second.nextCursor, null);
 });
 
+const relays = [
+  makeRelayReading({ events: 1 }),
+  makeRelayReading({ pid: 9, name: 'supernode', app: 'n2n', verdict: 'suspected', role: null, events: 2 }),
+  makeRelayReading({ pid: 9, name: 'edge', app: 'n2n', since: '2026-11-22T05:00:04.000Z', events: 3 }),
+  makeRelayReading({ from: [makeRelayPeer({ port: 1 })], events: 4 }),
+  makeRelayReading({ events: 5 }),
+  makeRelayReading({ from: [], fromCount: 0, to: [makeRelayPeer(unixPeer)], events: 6 }),
+];
+
+function eventsOf(body: { relays: RelayReading[] }): number[] {
+  return body.relays.map(({ events }) => events);
+}
+
+t.test('relays are filtered by owner and verdict', async (t) => {
+  const { app } = startServer(t, { readings: makeReadings({ relays }) });
+  const cases: [string, number[]][] = [
+    ['', [3, 2, 6, 4, 1, 5]],
+    ['?pid=9', [3, 2]],
+    ['?pid=1', []],
+    ['?app=n2n', [3, 2]],
+    ['?name=supernode', [2]],
+    ['?name=super', []],
+    ['?verdict=suspected', [2]],
+    ['?verdict=relay&app=n2n', [3]],
+    ['?verdict=relay&limit=1', [3]],
+  ];
+  for (const [query, events] of cases) {
+    t.strictSame(eventsOf((await app.inject(`/v1/relays${query}`)).json()), events, query);
+  }
+});
+
+t.test('following nextCursor lists every relay once while bytes move, also those between the same peers', async (t) => {
+  const readings = makeReadings({ relays });
+  const { app } = startServer(t, { readings });
+  const seen: number[] = [];
+  let cursor = '';
+  do {
+    const page = (await app.inject(`/v1/relays?limit=1${cursor}`)).json();
+    seen.push(...eventsOf(page));
+    cursor = page.nextCursor === null ? '' : `&cursor=${page.nextCursor}`;
+    readings.data.relays = readings.data.relays.map((row) => ({ ...row, sentBytes: row.sentBytes + 7 * row.events }));
+  } while (cursor !== '');
+  t.strictSame(seen, [3, 2, 6, 4, 1, 5]);
+});
+
+t.test('nobody relays: an empty list', async (t) => {
+  const { app } = startServer(t, { readings: makeReadings({ relays: [] }) });
+  t.strictSame((await app.inject('/v1/relays')).json(), { relays: [], nextCursor: null });
+});
+
 t.test('apps come with the most relayed first', async (t) => {
   const quiet = makeApp({ app: 'quiet', relay: makeBusyProcess(1, {}).relay });
   const { app } = startServer(t, { readings: makeReadings({ apps: [quiet, makeApp({ app: 'busy' })] }) });
@@ -187,7 +247,7 @@ t.test('readyz is 503 with a problem until the agent is ready; healthz is not', 
 
 t.test('HEAD answers as GET does, without the body', async (t) => {
   const { app } = startServer(t);
-  for (const url of ['/v1/processes', '/v1/status', '/healthz', '/metrics', '/openapi.json', '/v1/events']) {
+  for (const url of ['/v1/processes', '/v1/relays', '/v1/status', '/healthz', '/metrics', '/openapi.json', '/v1/events']) {
     const response = await app.inject({ method: 'HEAD', url });
     t.equal(response.statusCode, 200, url);
     t.equal(response.body, '', url);

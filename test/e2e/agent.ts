@@ -23,7 +23,10 @@ function removeLeftOvers(): void {
   const names = existsSync(bpfFileSystem) ? readdirSync(bpfFileSystem) : [];
   for (const name of names.filter((one) => one.startsWith(prefix))) {
     const owner = Number.parseInt(name.slice(prefix.length), 10);
-    if (!existsSync(`/proc/${owner}`)) removePins(join(bpfFileSystem, name), join(tmpdir(), name));
+    if (existsSync(`/proc/${owner}`)) continue;
+    const stateDir = mkdtempSync(join(tmpdir(), name));
+    removePins(join(bpfFileSystem, name), stateDir);
+    rmSync(stateDir, { recursive: true });
   }
 }
 

@@ -11,6 +11,7 @@ import {
   makeListener,
   makeProcess,
   makeReadings,
+  makeRelayReading,
   makeSocket,
   makeStatus,
 } from '../readings.ts';
@@ -39,6 +40,7 @@ function makeHost() {
       makeListener({ cookie: 'b', pid: 99, ...skype, protocol: 'udp', state: 'UNCONN', localPort: 33033 }),
     ],
     flows: [makeFlow(), makeFlow({ cookie: 'a', pid: 99, ...skype, payload: { receivedBytes: 9e6, sentBytes: 1 } })],
+    relays: [makeRelayReading(), makeRelayReading({ pid: 99, ...skype, receivedBytes: 44, sentBytes: 44 })],
   });
 }
 
@@ -116,6 +118,26 @@ t.test('flows shows who talks with whom, the most bytes first', async (t) => {
   t.equal((await runHere(['flows', '--socket', socketPath, '4711'])).stdout.trimEnd().split('\n').length, 2);
 });
 
+t.test('relays says who relays, and who does not', async (t) => {
+  const readings = makeHost();
+  const { socketPath } = await listenEverywhere(t, { readings });
+  const show = async (...argv: string[]) => runHere(['relays', '--socket', socketPath, ...argv]);
+  const all = await show();
+  t.equal(all.exitCode, 0);
+  t.match(all.stdout, /^ PID {2}NAME .*\n4711 {2}socat .*\n {4}tcp .*\n {6}why: .*\n {2}99 {2}skypeforlinux .*\n/);
+  for (const argument of ['skype', 'skypefor', '99', 'pid:99']) {
+    const { stdout } = await show(argument);
+    t.match(stdout, /^PID .*\n 99 {2}skypeforlinux /, argument);
+    t.notMatch(stdout, /socat/, argument);
+  }
+  t.match((await show('-b', '4711')).stdout, /: 1000000 B in, 1000000 B out/);
+  t.equal((await show('\x1b[2J')).stdout, 'nobody relays who matches \\x1b[2J\n');
+  readings.data.relays = [];
+  const none = await show();
+  t.match(none, { exitCode: 0, stdout: 'nobody relays\n', stderr: '' });
+  t.strictSame(JSON.parse((await show('--json')).stdout), { relays: [], nextCursor: null });
+});
+
 t.test('--json is what the API answers', async (t) => {
   const readings = makeHost();
   const { socketPath, server } = await listenEverywhere(t, { readings });
@@ -123,6 +145,8 @@ t.test('--json is what the API answers', async (t) => {
     [['ps'], '/v1/processes'],
     [['ps', '--all', '--sort', 'name'], '/v1/processes?includeExited=true&sort=name'],
     [['ps', '--name', 'socat'], '/v1/processes?name=socat'],
+    [['relays'], '/v1/relays'],
+    [['relays', '4711'], '/v1/relays?pid=4711'],
     [['doctor'], '/v1/status'],
   ];
   for (const [argv, url] of cases) {
@@ -134,13 +158,15 @@ t.test('--json is what the API answers', async (t) => {
   t.match(ports, { sockets: [{ pid: 99 }, { pid: 99 }], nextCursor: null });
   const flows = JSON.parse((await runCli(['flows', 'skype', '--json', '--socket', socketPath])).stdout);
   t.match(flows, { flows: [{ pid: 99 }], nextCursor: null });
+  const relays = JSON.parse((await runCli(['relays', 'skype', '--json', '--socket', socketPath])).stdout);
+  t.match(relays, { relays: [{ pid: 99, lagMedianMs: 0.0512 }], nextCursor: null });
   const top = await runCli(['top', '--json', '-d', '0.01', '-n', '2', '--socket', socketPath]);
   const readingsOfTop = top.stdout
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
   t.match(readingsOfTop, [
-    { at: String, processes: [{ pid: 0, rates: { rxBytesPerSecond: 0 } }, { pid: 99 }, { pid: 4711 }] },
+    { at: String, processes: [{ pid: 99, rates: { relayedBytesPerSecond: 0 } }, { pid: 0 }, { pid: 4711 }] },
     { at: String },
   ]);
 });
@@ -162,7 +188,7 @@ t.test('doctor says in words what the agent knows, and ends with 1 where somethi
 
 t.test('where no agent runs, one line says so and what to do', async (t) => {
   const socketPath = join(await makeFolder(t), 'api.sock');
-  for (const command of ['ps', 'top', 'ports', 'flows']) {
+  for (const command of ['ps', 'top', 'ports', 'flows', 'relays']) {
     const { exitCode, stdout, stderr } = await runHere([command, '--socket', socketPath]);
     t.equal(exitCode, 1, command);
     t.equal(stdout, '', command);
@@ -185,6 +211,8 @@ t.test('a wrong command line ends with 2 and says what is wrong', async (t) => {
     [['ps', 'a', 'b'], /too many arguments/],
     [['ps', '--sort', 'size'], /Allowed choices are relayed, sent, received, name/],
     [['ps', 'pid:x'], /"pid:x" is not a pid/],
+    [['relays', 'pid:x'], /"pid:x" is not a pid/],
+    [['relays', 'a', 'b'], /too many arguments/],
     [['ps', '--socket'], /argument missing/],
     [['ps', '--url', 'nonsense'], /"nonsense" is not a URL/],
     [['ps', '--url', 'http://localhost', '--socket', '/x'], /not both/],
@@ -203,7 +231,7 @@ t.test('a wrong command line ends with 2 and says what is wrong', async (t) => {
 t.test('help is there for every command and ends with 0', async (t) => {
   const main = await runHere(['--help']);
   t.equal(main.exitCode, 0);
-  for (const command of ['agent', 'ps', 'top', 'ports', 'flows', 'doctor']) {
+  for (const command of ['agent', 'ps', 'top', 'relays', 'ports', 'flows', 'doctor']) {
     t.match(main.stdout, new RegExp(`^  ${command} `, 'm'), command);
     if (command === 'agent') continue;
     const help = await runHere([command, '--help']);
@@ -274,7 +302,7 @@ t.test('a refusal of the agent is passed on in its words', async (t) => {
 
 t.test('on a terminal no line is wider than it, unless asked for', async (t) => {
   const { socketPath } = await listenEverywhere(t, { readings: makeHost() });
-  for (const command of ['ps', 'ports', 'flows']) {
+  for (const command of ['ps', 'ports', 'flows', 'relays']) {
     for (const columns of [200, 80, 40]) {
       const { stdout } = await runHere([command, '--socket', socketPath], { columns, rows: 24 });
       for (const line of stdout.split('\n')) t.ok(displayWidth(line) <= columns, `${command}, ${columns}: ${line}`);

@@ -1,9 +1,9 @@
 import t from 'tap';
 import type { Sample } from '../../../api/cli/rates.ts';
-import { rateHost, rateProcesses, sortForTop } from '../../../api/cli/rates.ts';
+import { defaultTopSort, rateHost, rateProcesses, sortForTop } from '../../../api/cli/rates.ts';
 import { displayWidth } from '../../../api/cli/text.ts';
 import { topLines } from '../../../api/cli/top-screen.ts';
-import { makeBusyProcess, makeKernelRow, makePayload, makeProcess, makeStatus, makeWire } from '../readings.ts';
+import { makeBusyProcess, makeKernelRow, makePayload, makeProcess, makeRelay, makeStatus, makeWire } from '../readings.ts';
 
 const start = Date.parse('2026-11-22T06:00:00.000Z');
 
@@ -56,6 +56,45 @@ t.test('no time passed, or counters that began anew, give zero and not nonsense'
   }
 });
 
+t.test('the relayed rate is what moved since, not what a verdict billed of the past', async (t) => {
+  const relaying = (bytes: number, wire: number, override = {}) =>
+    makeMoving(1, wire, wire, { relay: makeRelay({ receivedBytes: bytes, sentBytes: bytes }), ...override });
+  const started = { startedAt: '2026-11-22T06:00:00.500Z' };
+  const cases: [string, Sample['processes'], Sample['processes'], number][] = [
+    ['steady', [relaying(100, 200)], [relaying(300, 500)], 200],
+    ['a first bill over all that went before', [relaying(0, 9000)], [relaying(9000, 9100)], 100],
+    ['all of it in this interval', [], [relaying(50, 60, started)], 50],
+    ['found late', [], [relaying(50, 60)], 0],
+    ['silence', [relaying(100, 200)], [relaying(100, 200)], 0],
+  ];
+  for (const [name, before, after, expected] of cases) {
+    const [rated] = rateProcesses(
+      makeSample({ processes: before }),
+      makeSample({ atMilliseconds: start + 2000, processes: after }),
+    );
+    t.equal(rated?.rates.relayedBytesPerSecond, expected, name);
+  }
+});
+
+t.test('relayed bytes are the order once anybody relays, and rates until then', async (t) => {
+  const idle = makeBusyProcess(1, { received: 9 });
+  const relaying = makeBusyProcess(2, { relayed: 1 });
+  t.equal(defaultTopSort([]), 'rate');
+  t.equal(defaultTopSort([idle]), 'rate');
+  t.equal(defaultTopSort([idle, relaying]), 'relayed');
+  const view = { before: makeSample(), sort: undefined, now: new Date(start), trouble: undefined };
+  const shown = (processes: Sample['processes'], sort?: 'name') =>
+    topLines({ ...view, after: makeSample({ processes }), sort }, undefined);
+  t.match(shown([idle])[0], /sorted by rate$/);
+  const [head, , columns, first] = shown([idle, relaying]);
+  t.match(head, /sorted by relayed$/);
+  t.match(columns, /^PID +USER +NAME +APP +RX\/s +TX\/s +RX +TX +RELAYED\/s +RELAYED +VERDICT +ROLE +COMMAND$/);
+  t.match(first, /^ {2}2 .* 0 B\/s +2 B +none +- +socat/);
+  t.match(shown([idle, relaying], 'name')[0], /sorted by name$/, 'a chosen order stays');
+  const narrow = topLines({ ...view, after: makeSample({ processes: [relaying] }) }, { columns: 80, rows: 24 });
+  t.match(narrow[2], /RELAYED\/s +RELAYED /);
+});
+
 t.test('the host is processes and kernel together, ended ones included', async (t) => {
   const books = (rx: number, tx: number) =>
     makeStatus({
@@ -100,7 +139,7 @@ t.test('each order of top', async (t) => {
   const rated = rateProcesses(before, after);
   const order = (sort: Parameters<typeof sortForTop>[1]) => sortForTop(rated, sort).map(({ pid }) => pid);
   t.strictSame(order('rate'), [3, 1, 2]);
-  t.strictSame(order('relayed'), [2, 1, 3]);
+  t.strictSame(order('relayed'), [2, 3, 1]);
   t.strictSame(order('received'), [1, 3, 2]);
   t.strictSame(order('sent'), [2, 3, 1]);
   t.strictSame(order('name'), [3, 1, 2]);

@@ -33,7 +33,7 @@ enum { rounds = 20, payload_size = 600, test_protocol = 253, test_ethertype = 0x
 static char data[4096];
 
 static void set_timeout(int fd) {
-  struct timeval timeout = {.tv_sec = 5};
+  struct timeval timeout = {.tv_sec = 30};
   if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) < 0)
     fail("SO_RCVTIMEO");
 }

@@ -87,7 +87,7 @@ int datagram_bind(const char *address, int port) {
   int fd = open_bound(&at, SOCK_DGRAM, IPPROTO_UDP);
   set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20);
   set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, 4 << 20);
-  struct timeval timeout = {.tv_sec = 5};
+  struct timeval timeout = {.tv_sec = 30};
   if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) < 0)
     fail("SO_RCVTIMEO");
   return fd;

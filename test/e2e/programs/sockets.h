@@ -23,7 +23,7 @@ const struct sockaddr *address_of(const struct endpoint *endpoint);
 int stream_listen(const char *address, int port, int protocol);
 int stream_accept(int listener);
 int stream_connect(const char *address, int port, int protocol);
-/* A bound (port may be 0) UDP socket with room for everything a test sends, and a receive timeout of 5 s. */
+/* A bound (port may be 0) UDP socket with room for everything a test sends, and a receive timeout of 30 s. */
 int datagram_bind(const char *address, int port);
 
 void set_option(int fd, int level, int option, int value);

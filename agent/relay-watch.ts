@@ -1,0 +1,135 @@
+import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
+import type { FlowReading, FlowTable, PairReading } from './flow-table.ts';
+import type { ProcessRecord, ProcessTable } from './process-table.ts';
+import type { Relay } from './readings.ts';
+import type { RelayLedger } from './relay/ledger.ts';
+import type { RelayReading, VerdictChange } from './relay/reading.ts';
+import { type ClockPair, toFlowEvidence, toPairEvidence } from './relay-evidence.ts';
+
+export interface RelayWatchOptions {
+  flows: FlowTable;
+  processes: ProcessTable;
+  ledger: RelayLedger;
+  clock: () => ClockPair;
+  /** A process's relayed bytes rose; the vector is used again. */
+  billed: (record: ProcessRecord, delta: Counters) => void;
+}
+
+/** Flows of a closed socket or an ended process are kept this long after their last byte. */
+const OVER_AFTER_NS = 5e9;
+/** Flows of a socket that is not connected never close: they are over when they have been silent this long. */
+const SILENT_AFTER_NS = 300e9;
+/** The same where the table runs short. */
+const CROWDED_SILENT_AFTER_NS = 30e9;
+const CROWDED = 0.75;
+
+/** Feeds the ledger from the kernel's flows, and each process's counters from the ledger. */
+export class RelayWatch {
+  readonly #options: RelayWatchOptions;
+  readonly #delta: Counters = makeCounters();
+  /** Ended processes that the ledger has still to be told about. */
+  readonly #ended = new Set<ProcessRecord>();
+
+  constructor(options: RelayWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Reads what has moved since the last time, and judges. */
+  poll(): VerdictChange[] {
+    const { flows: table, ledger, clock } = this.#options;
+    const now = clock();
+    const { flows, pairs } = table.poll();
+    for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
+    for (const record of this.#ended) this.#update(record, [], [], now);
+    this.#ended.clear();
+    const changes = ledger.judge(now.nowMs);
+    for (const record of this.#options.processes.records()) this.#bill(record);
+    return changes;
+  }
+
+  /** To be called when a process has ended; its last flows are read at the next poll. */
+  ended(record: ProcessRecord): void {
+    this.#ended.add(record);
+  }
+
+  relayOf(record: ProcessRecord): Relay {
+    const relay = this.#options.ledger.relayOf(keyOf(record));
+    return { ...relay, ...relayedOf(record.counters) };
+  }
+
+  relays(): RelayReading[] {
+    return this.#options.ledger.relays();
+  }
+
+  /** Forgets a process whose slot was given back. */
+  forget(record: ProcessRecord): void {
+    this.#options.ledger.forget(keyOf(record));
+  }
+
+  /** Gives flows back to the kernel that are over. */
+  recycle(): void {
+    const { flows: table, processes, ledger, clock } = this.#options;
+    const { monotonicNs } = clock();
+    const silentAfter = table.size > table.capacity * CROWDED ? CROWDED_SILENT_AFTER_NS : SILENT_AFTER_NS;
+    const freed = table.recycle((flow) => {
+      const silence = monotonicNs - Math.max(flow.lastReceiveNs, flow.lastSendNs);
+      const record = processes.bySlot(flow.slot, flow.processGeneration);
+      if (flow.closed || !record || record.exitedAtMs !== null) return silence > OVER_AFTER_NS;
+      return flow.remotePort !== 0 && isUnconnected(flow) && silence > silentAfter;
+    });
+    if (freed.length > 0) ledger.forgetFlows(freed.map(String));
+  }
+
+  #byProcess(
+    flows: readonly FlowReading[],
+    pairs: readonly PairReading[],
+  ): Map<ProcessRecord, { flows: FlowReading[]; pairs: PairReading[] }> {
+    const parts = new Map<ProcessRecord, { flows: FlowReading[]; pairs: PairReading[] }>();
+    const owners = new Map<number, { flows: FlowReading[]; pairs: PairReading[] }>();
+    for (const flow of flows) {
+      const record = this.#options.processes.bySlot(flow.slot, flow.processGeneration);
+      if (!record) continue;
+      const part = parts.get(record) ?? { flows: [], pairs: [] };
+      parts.set(record, part);
+      part.flows.push(flow);
+      owners.set(flow.id, part);
+    }
+    for (const pair of pairs) (owners.get(pair.destination) ?? owners.get(pair.source))?.pairs.push(pair);
+    return parts;
+  }
+
+  #update(record: ProcessRecord, flows: readonly FlowReading[], pairs: readonly PairReading[], now: ClockPair): void {
+    const { tgid: pid, name, exitedAtMs, details } = record;
+    const process = { key: keyOf(record), pid, name, ended: exitedAtMs !== null, fifos: details.fifos };
+    const flowEvidence = flows.map((flow) => toFlowEvidence(flow, now));
+    this.#options.ledger.update(process, flowEvidence, pairs.map(toPairEvidence), now.nowMs);
+  }
+
+  /** What the ledger bills beyond what the counters hold goes to the role that it has now; counters never fall. */
+  #bill(record: ProcessRecord): void {
+    const relay = this.#options.ledger.relayOf(keyOf(record));
+    if (relay.role === null) return;
+    const billed = relayedOf(record.counters);
+    const received = Math.max(0, relay.receivedBytes - billed.receivedBytes);
+    const sent = Math.max(0, relay.sentBytes - billed.sentBytes);
+    if (received === 0 && sent === 0) return;
+    const at = relayedAt(relay.role);
+    this.#delta.fill(0);
+    this.#delta[at] = received;
+    this.#delta[at + 1] = sent;
+    record.counters[at] = (record.counters[at] as number) + received;
+    record.counters[at + 1] = (record.counters[at + 1] as number) + sent;
+    record.dirty = true;
+    this.#options.billed(record, this.#delta);
+  }
+}
+
+/** A process's identity, as the ledger knows it. */
+export function keyOf({ tgid, startNs }: ProcessRecord): string {
+  return `${tgid}:${startNs}`;
+}
+
+/** The kernel gives such a socket's flow the peer of its messages; the socket itself has none to close with. */
+function isUnconnected(flow: FlowReading): boolean {
+  return flow.protocol === 17 && flow.opened !== 2;
+}

@@ -1,0 +1,76 @@
+import type { Role } from '../readings.ts';
+import { connectedBy } from './connected.ts';
+import { type Evidence, pairKey } from './evidence.ts';
+import { type Direction, directionOf } from './groups.ts';
+import type { Placement } from './hops.ts';
+
+/*
+ * How many bytes? A ruled direction is billed over all that its flows ever moved, so what was relayed before the
+ * verdict is in; in and out are the same bytes, and so the same number, but for copies.
+ */
+
+/** A ruled direction of one process, with its bill. */
+export interface Billed {
+  readonly placements: readonly Placement[];
+  readonly direction: Direction;
+  readonly role: Role;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  readonly lowerBytes: number;
+  readonly upperBytes: number;
+  readonly fanOut: number;
+  /** One side goes on in another process of this host, which bills it. */
+  readonly isChain: boolean;
+}
+
+/** Bytes that were matched otherwise still belong to a direction that passes on at least this share of its smaller side. */
+const WHOLE_SHARE = 0.85;
+/** From this share of copies on, what is sent is more than what was received by design. */
+const FAN_OUT_SHARE = 0.1;
+/** The role of what carries at least this part for third parties: a cap meant for them must not be escaped by mixing. */
+const THIRD_PARTY_SHARE = 0.1;
+
+export function billPlacements(evidence: Evidence, placements: readonly Placement[]): Billed[] {
+  const groups = connectedBy(placements, ({ pair }) => [`from ${pair.source}`, `to ${pair.destination}`]);
+  return groups.map((group) => {
+    const pairs = group.flatMap(({ pair }) => evidence.pairs.get(pairKey(pair.source, pair.destination)) ?? []);
+    return billDirection(group, directionOf(evidence, pairs));
+  });
+}
+
+function billDirection(placements: readonly Placement[], direction: Direction): Billed {
+  const { received, sent, moved, copied } = direction;
+  const smaller = Math.min(received, sent);
+  const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
+  const isFannedOut = copied > FAN_OUT_SHARE * (moved + copied);
+  const whole = moved >= WHOLE_SHARE * smaller ? smaller : moved;
+  // Packed bytes stand for what they unpack to.
+  const [receivedBytes, sentBytes] = isPacked
+    ? [Math.max(received, sent), Math.max(received, sent)]
+    : isFannedOut
+      ? [moved, moved + copied]
+      : [whole, whole];
+  const isHopIn = placements.every(({ pair }) => pair.hopIn !== null);
+  const isHopOut = placements.every(({ pair }) => pair.hopOut !== null);
+  return {
+    placements,
+    direction,
+    role: mainRole(placements),
+    receivedBytes: isHopIn ? 0 : receivedBytes,
+    sentBytes: isHopOut ? 0 : sentBytes,
+    lowerBytes: moved,
+    upperBytes: Math.max(smaller, receivedBytes, sentBytes),
+    fanOut: isFannedOut ? sent / Math.max(1, received) : 1,
+    isChain: placements.some(({ pair }) => pair.hopIn ?? pair.hopOut),
+  };
+}
+
+export function mainRole(parts: readonly { readonly role: Role; readonly bytes: number }[]): Role {
+  let bytes = 0;
+  let thirdPartyBytes = 0;
+  for (const part of parts) {
+    bytes += part.bytes;
+    if (part.role === 'third-party') thirdPartyBytes += part.bytes;
+  }
+  return thirdPartyBytes > 0 && thirdPartyBytes >= THIRD_PARTY_SHARE * bytes ? 'third-party' : 'service';
+}

@@ -1,0 +1,231 @@
+import { connectedBy } from './connected.ts';
+import { add, addSizes, type Evidence, type FlowEvidence, type PairEvidence, type SizeSums } from './evidence.ts';
+import { ageDistribution, auc, isPeriodic, LAG_BUCKETS, percentileMs, total } from './lag.ts';
+
+/*
+ * Which flows belong together? A pair that matters to either end is an edge; edges that share a source or a
+ * destination are one direction (sources -> destinations); directions that share a flow are one exchange (a direction
+ * and its way back). Many-to-one, hubs and fan-out need no rule of their own: bytes are compared over all of a
+ * direction's sources and destinations.
+ */
+
+export interface Edge {
+  readonly pair: PairEvidence;
+  readonly source: FlowEvidence;
+  readonly destination: FlowEvidence;
+  readonly auc: number;
+}
+
+/** Bytes from sources to destinations, and how they went. Shares are 0 to 1. */
+export interface Direction {
+  readonly edges: readonly Edge[];
+  readonly sources: readonly FlowEvidence[];
+  readonly destinations: readonly FlowEvidence[];
+  /** What all sources received and all destinations sent, whether it belongs together or not. */
+  readonly received: number;
+  readonly sent: number;
+  readonly moved: number;
+  readonly copied: number;
+  readonly receives: number;
+  readonly sends: number;
+  /** Sends that were matched with a receive. */
+  readonly events: number;
+  /** Of what was received, what was sent on; of what was sent, what had been received; and the lesser. */
+  readonly receivedShare: number;
+  readonly sentShare: number;
+  readonly conservation: number;
+  readonly auc: number;
+  readonly lagMedianMs: number;
+  readonly lagP75Ms: number;
+  readonly settledShare: number;
+  readonly directShare: number;
+  readonly sameRunShare: number;
+  /** Most of what was received came at a constant pace. */
+  readonly periodic: boolean;
+  readonly datagrams: boolean;
+  /** Bytes per message that one side lacks, on the side that lacks more. */
+  readonly missingPerMessage: number;
+  /** How the size of a send follows from that of the receive before; null where sizes hardly vary. */
+  readonly sizes: { readonly slope: number; readonly correlation: number } | null;
+  /** Datagrams: how far the counts of sizes differ between the sides (0 equal, 2 disjoint), and the commonest's share. */
+  readonly sizeDistance: number;
+  readonly commonestSizeShare: number;
+}
+
+export type Exchange = readonly Direction[];
+
+/** A pair carries at least this share of what its source received or its destination sent, else it is an accident. */
+const EDGE_SHARE = 0.05;
+/** Sends that come clearly later than chance are paid from credit that happened to lie there. */
+const STALE_AUC = 0.3;
+/** A pair that pays for this much of its destination stays whatever its lags. */
+const MAIN_SHARE = 0.5;
+
+/** Below this, in the unit's square, the sizes received are as good as constant. */
+const MIN_SIZE_VARIANCE = 16;
+const MIN_SIZED_MESSAGES = 8;
+
+/** @param withStale whether pairs that look like stale credit count as well */
+export function exchanges(evidence: Evidence, withStale: boolean): Exchange[] {
+  return connectedBy(directions(evidence, withStale), flowsOf);
+}
+
+/** Several directions as one, for exchanges that are too short to be judged one by one. */
+export function pool(parts: readonly Direction[]): Direction {
+  return measure(parts.flatMap((part) => part.edges));
+}
+
+/** A direction made of these pairs, whatever they carry. */
+export function directionOf(evidence: Evidence, pairs: readonly PairEvidence[]): Direction {
+  const ages = new Map<string, number[] | null>();
+  return measure(pairs.flatMap((pair) => makeEdge(evidence, pair, ages) ?? []));
+}
+
+function directions(evidence: Evidence, withStale: boolean): Direction[] {
+  // A flow is a different node as a source than as a destination: an echo joins nothing.
+  const grouped = connectedBy(edges(evidence, withStale), (edge) => [
+    `from ${edge.pair.source}`,
+    `to ${edge.pair.destination}`,
+  ]);
+  return grouped.map(measure);
+}
+
+function edges(evidence: Evidence, withStale: boolean): Edge[] {
+  const ages = new Map<string, number[] | null>();
+  const found: Edge[] = [];
+  for (const pair of evidence.pairs.values()) {
+    const carried = pair.moved + pair.copied;
+    const edge = carried > 0 && makeEdge(evidence, pair, ages);
+    if (!edge || edge.source.received === 0) continue;
+    if (carried < EDGE_SHARE * edge.destination.sent && carried < EDGE_SHARE * edge.source.received) continue;
+    if (!withStale && edge.auc < STALE_AUC && carried < MAIN_SHARE * edge.destination.sent) continue;
+    found.push(edge);
+  }
+  return found;
+}
+
+function makeEdge(evidence: Evidence, pair: PairEvidence, ages: Map<string, number[] | null>): Edge | undefined {
+  const source = evidence.flows.get(pair.source);
+  const destination = evidence.flows.get(pair.destination);
+  if (!source || !destination || isAmongOneHost(source, destination)) return undefined;
+  let sourceAges = ages.get(source.id);
+  if (sourceAges === undefined) {
+    sourceAges = ageDistribution(source.gaps);
+    ages.set(source.id, sourceAges);
+  }
+  return { pair, source, destination, auc: auc(sourceAges, pair.lags) };
+}
+
+/** Between connections of one client, or to one server: never a relay by itself. Flows folded into one aren't that. */
+export function isAmongOneHost(source: FlowEvidence, destination: FlowEvidence): boolean {
+  return source.host === destination.host && source.id !== destination.id;
+}
+
+function flowsOf(direction: Direction): string[] {
+  return [...direction.sources, ...direction.destinations].map((flow) => flow.id);
+}
+
+function measure(edges: readonly Edge[]): Direction {
+  const sources = [...new Map(edges.map((edge) => [edge.source.id, edge.source])).values()];
+  const destinations = [...new Map(edges.map((edge) => [edge.destination.id, edge.destination])).values()];
+  const received = sum(sources, (flow) => flow.received);
+  const sent = sum(destinations, (flow) => flow.sent);
+  const receives = sum(sources, (flow) => flow.receives);
+  const sends = sum(destinations, (flow) => flow.sends);
+  const moved = sum(edges, (edge) => edge.pair.moved);
+  const copied = sum(edges, (edge) => edge.pair.copied);
+  const moves = sum(edges, (edge) => edge.pair.moves);
+  const events = sum(edges, eventsOf);
+  const lags = edges.reduce((sums, edge) => add(sums, edge.pair.lags), zeroes(LAG_BUCKETS));
+  const receivedShare = ratio(moved, received);
+  const sentShare = ratio(moved + copied, sent);
+  return {
+    edges,
+    sources,
+    destinations,
+    received,
+    sent,
+    moved,
+    copied,
+    receives,
+    sends,
+    events,
+    receivedShare,
+    sentShare,
+    conservation: Math.min(receivedShare, sentShare),
+    auc: ratio(
+      sum(edges, (edge) => edge.auc * eventsOf(edge)),
+      events,
+    ),
+    lagMedianMs: percentileMs(lags, 0.5),
+    lagP75Ms: percentileMs(lags, 0.75),
+    settledShare: ratio(
+      sum(edges, (edge) => edge.pair.settled),
+      moves,
+    ),
+    directShare: ratio(
+      sum(edges, (edge) => edge.pair.direct),
+      moves,
+    ),
+    sameRunShare: ratio(
+      sum(edges, (edge) => edge.pair.sameRun),
+      moves,
+    ),
+    periodic:
+      sum(
+        sources.filter((flow) => isPeriodic(flow.gaps)),
+        (flow) => flow.received,
+      ) >
+      received / 2,
+    datagrams: [...sources, ...destinations].some((flow) => flow.protocol === 'udp'),
+    missingPerMessage: Math.max(ratio(received - moved, receives), ratio(sent - moved - copied, sends)),
+    sizes: regress(edges.reduce<SizeSums>((sums, edge) => addSizes(sums, edge.pair.sizes), NO_SIZES)),
+    ...compareSizes(sources, destinations),
+  };
+}
+
+function eventsOf({ pair }: Edge): number {
+  return pair.moves + pair.copies;
+}
+
+const NO_SIZES: SizeSums = { count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 };
+
+function regress({ count, x, y, xx, yy, xy }: SizeSums): Direction['sizes'] {
+  if (count < MIN_SIZED_MESSAGES) return null;
+  const xVariance = xx / count - (x / count) ** 2;
+  const yVariance = yy / count - (y / count) ** 2;
+  if (xVariance < MIN_SIZE_VARIANCE || yVariance <= 0) return null;
+  const covariance = xy / count - (x / count) * (y / count);
+  return { slope: covariance / xVariance, correlation: covariance / Math.sqrt(xVariance * yVariance) };
+}
+
+function compareSizes(
+  sources: readonly FlowEvidence[],
+  destinations: readonly FlowEvidence[],
+): Pick<Direction, 'sizeDistance' | 'commonestSizeShare'> {
+  const received = sources.reduce((sums, flow) => add(flow.receivedSizes, sums), zeroes(0));
+  const sent = destinations.reduce((sums, flow) => add(flow.sentSizes, sums), zeroes(0));
+  const messages = total(received);
+  return {
+    sizeDistance: ratio(
+      sum(received, (count, index) => Math.abs(count - (sent[index] ?? 0))),
+      messages,
+    ),
+    commonestSizeShare: ratio(Math.max(0, ...received), messages),
+  };
+}
+
+function sum<T>(items: readonly T[], measureOf: (item: T, index: number) => number): number {
+  let result = 0;
+  for (const [index, item] of items.entries()) result += measureOf(item, index);
+  return result;
+}
+
+/** Of something to nothing: as of something to one, so that it comes out large and stays finite. */
+function ratio(part: number, whole: number): number {
+  return part / Math.max(1, whole);
+}
+
+function zeroes(length: number): number[] {
+  return new Array<number>(length).fill(0);
+}

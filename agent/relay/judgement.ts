@@ -1,0 +1,62 @@
+import type { Evidence } from './evidence.ts';
+import { type Direction, type Exchange, exchanges, pool } from './groups.ts';
+import { conservesButForFraming, type Ruling, relayedDirections, rule } from './rules.ts';
+
+/** What one view of a process says about some of its directions. */
+export interface Finding extends Ruling {
+  readonly directions: Exchange;
+}
+
+/** Exchanges with fewer sends are judged together: three hundred short connections say what one of them cannot. */
+const POOLED_EVENTS = 64;
+/** In a pool that relays, a direction that conserves less than this is not part of it. */
+const POOL_MEMBER_CONSERVED = 0.5;
+
+/**
+ * Stale credit joins exchanges that have nothing to do with each other, but a relay that holds data has lags like it:
+ * judged with such pairs and again without, and what relays in either view relays.
+ */
+export function judgeEvidence(evidence: Evidence): Finding[] {
+  const whole = judgeExchanges(exchanges(evidence, true));
+  const relayed = new Set(whole.filter(isRelay).flatMap(pairsOf));
+  const fresh = judgeExchanges(exchanges(evidence, false)).filter(
+    (finding) => isRelay(finding) && !pairsOf(finding).some((pair) => relayed.has(pair)),
+  );
+  return [...whole, ...fresh];
+}
+
+function judgeExchanges(all: readonly Exchange[]): Finding[] {
+  const short = all.filter((exchange) => countEvents(exchange) < POOLED_EVENTS);
+  const pooled = short.length > 1 ? judgePool(short.flat()) : null;
+  const single = pooled ? all.filter((exchange) => !short.includes(exchange)) : all;
+  const findings = single.map(judgeExchange);
+  return pooled ? [pooled, ...findings] : findings;
+}
+
+function judgePool(directions: readonly Direction[]): Finding | null {
+  const ruling = rule([pool(directions)]);
+  if (ruling.verdict !== 'relay') return null;
+  const members = directions.filter((d) => d.conservation >= POOL_MEMBER_CONSERVED || conservesButForFraming(d));
+  return {
+    ...ruling,
+    why: `${ruling.why} (${directions.length} short connections taken together)`,
+    directions: members,
+  };
+}
+
+function judgeExchange(exchange: Exchange): Finding {
+  const ruling = rule(exchange);
+  return { ...ruling, directions: ruling.verdict === 'relay' ? relayedDirections(exchange, ruling.kind) : exchange };
+}
+
+function isRelay(finding: Finding): boolean {
+  return finding.verdict === 'relay';
+}
+
+function pairsOf(finding: Finding): unknown[] {
+  return finding.directions.flatMap((direction) => direction.edges.map((edge) => edge.pair));
+}
+
+function countEvents(exchange: Exchange): number {
+  return exchange.reduce((events, direction) => events + direction.events, 0);
+}

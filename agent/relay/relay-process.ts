@@ -1,0 +1,224 @@
+import type { Scope } from '../readings.ts';
+import { type Evidence, type FlowEvidence, flowSince, type PairEvidence, pairKey, pairSince } from './evidence.ts';
+import { type Finding, judgeEvidence } from './judgement.ts';
+
+/* The evidence of one process, and what its evaluations have ruled so far. */
+
+/** A pipe or FIFO among a process's first file descriptors. Modes: 1 reads, 2 writes. */
+export interface Fifo {
+  readonly inode: number;
+  readonly modes: number;
+}
+
+/** A pair that was ruled to relay. It stays ruled: its evidence is history. */
+export interface RuledPair extends Pick<Finding, 'kind' | 'why'> {
+  readonly source: string;
+  readonly destination: string;
+  readonly sinceMs: number;
+  readonly confidence: number;
+  /** Where another process of this host takes it from, takes it to; null where none does. Once found, that stays, too. */
+  hopIn: ReadonlySet<Scope> | null;
+  hopOut: ReadonlySet<Scope> | null;
+}
+
+interface Snapshot extends Evidence {
+  readonly atMs: number;
+}
+
+/** A finding, and since when what it was made from has been going on. */
+interface Dated {
+  readonly finding: Finding;
+  readonly fromMs: number;
+}
+
+/** The recent view: what a tunnel does now, after hours of its owner's own use. */
+const WINDOW_MS = 10_000;
+/** The window begins at the youngest snapshot that is old enough, so that it is at most this much longer. */
+const SNAPSHOT_EVERY_MS = 5_000;
+/** A poll that comes a little early is still a poll. */
+const JITTER_MS = 500;
+/** Evaluations in a row that must say so. The last one, at the process's end, is enough by itself. */
+const VOTES = 2;
+/** Evaluations without suspicion until a suspected process is none again. */
+const SUSPICION_LASTS = 5;
+
+export class RelayProcess {
+  readonly key: string;
+  readonly pid: number;
+  name: string;
+  fifos: readonly Fifo[] = [];
+  flows: Map<string, FlowEvidence> = new Map();
+  pairs: Map<string, PairEvidence> = new Map();
+  /** Flows that the kernel has let go, oldest first: nothing more comes from them. */
+  readonly retired: Set<string> = new Set();
+  /** Flows that stand for many retired ones (fold.ts). */
+  readonly folded: Set<string> = new Set();
+  ruled: Map<string, RuledPair> = new Map();
+  /** What the last evaluation suspects. */
+  suspects: readonly Finding[] = [];
+  /** Exchanged with other hosts, and not relayed, by flows whose evidence is gone. */
+  goneReceived = 0;
+  goneSent = 0;
+  endedAtMs: number | null = null;
+  private readonly confidenceOf: (finding: Finding) => number;
+  private votes: Map<string, number> = new Map();
+  private readonly snapshots: Snapshot[] = [];
+  private ruledByFlow: Map<string, RuledPair[]> | null = null;
+  private suspicion = 0;
+  private changed = false;
+  private evaluatedAtEnd = false;
+
+  constructor(key: string, pid: number, name: string, confidenceOf: (finding: Finding) => number) {
+    this.key = key;
+    this.pid = pid;
+    this.name = name;
+    this.confidenceOf = confidenceOf;
+  }
+
+  add(flows: readonly FlowEvidence[], pairs: readonly PairEvidence[]): void {
+    for (const flow of flows) this.flows.set(flow.id, flow);
+    for (const pair of pairs) this.pairs.set(pairKey(pair.source, pair.destination), pair);
+    if (flows.length > 0 || pairs.length > 0) this.changed = true;
+  }
+
+  /** Whether an evaluation could say something new: the second vote may fall on evidence that no longer changes. */
+  needsEvaluation(): boolean {
+    if (this.endedAtMs !== null) return !this.evaluatedAtEnd;
+    return this.changed || this.votes.size > 0;
+  }
+
+  isSuspected(): boolean {
+    return this.suspicion >= VOTES;
+  }
+
+  /** True for a flow of a pair that the next evaluation may rule. */
+  isCandidate(flow: string): boolean {
+    for (const key of this.votes.keys()) {
+      const pair = this.pairs.get(key);
+      if (pair?.source === flow || pair?.destination === flow) return true;
+    }
+    return false;
+  }
+
+  ruledPairsOf(flow: string): readonly RuledPair[] {
+    this.ruledByFlow ??= indexByFlow(this.ruled.values());
+    return this.ruledByFlow.get(flow) ?? [];
+  }
+
+  evaluate(nowMs: number): void {
+    this.changed = false;
+    this.evaluatedAtEnd = this.endedAtMs !== null;
+    if (this.pairs.size === 0) return;
+    const start = this.windowStart(nowMs);
+    const findings = [
+      ...judgeEvidence(this).map((finding) => ({ finding, fromMs: 0 })),
+      ...(start ? judgeEvidence(this.since(start)).map((finding) => ({ finding, fromMs: start.atMs })) : []),
+    ];
+    this.vote(findings.filter(({ finding }) => finding.verdict === 'relay'));
+    this.suspect(findings.map(({ finding }) => finding).filter((finding) => finding.verdict === 'suspected'));
+    this.takeSnapshot(nowMs);
+  }
+
+  /** Remembers what a flow moved whose evidence goes. */
+  leave(flow: FlowEvidence, isLocal: boolean): void {
+    if (isLocal) return;
+    this.goneReceived += flow.received;
+    this.goneSent += flow.sent;
+  }
+
+  /** Puts folded evidence in the place of what it was folded from. */
+  replace(flows: Map<string, FlowEvidence>, pairs: Map<string, PairEvidence>, ruled: Map<string, RuledPair>): void {
+    this.flows = flows;
+    this.pairs = pairs;
+    this.ruled = ruled;
+    this.ruledByFlow = null;
+  }
+
+  /** Lets go of all evidence, once the process has ended and all that could be said of it is said. */
+  compact(remote: { received: number; sent: number }): void {
+    this.goneReceived = remote.received;
+    this.goneSent = remote.sent;
+    this.replace(new Map(), new Map(), new Map());
+    this.retired.clear();
+    this.folded.clear();
+    this.snapshots.length = 0;
+    this.votes.clear();
+    this.suspects = [];
+  }
+
+  private vote(findings: readonly Dated[]): void {
+    const votes = new Map<string, number>();
+    for (const { finding, fromMs } of findings) {
+      const confidence = this.confidenceOf(finding);
+      for (const { pair, source, destination } of finding.directions.flatMap((direction) => direction.edges)) {
+        const key = pairKey(pair.source, pair.destination);
+        if (this.ruled.has(key) || votes.has(key)) continue;
+        const count = (this.votes.get(key) ?? 0) + 1;
+        if (count < VOTES && !this.evaluatedAtEnd) {
+          votes.set(key, count);
+          continue;
+        }
+        this.ruled.set(key, {
+          source: pair.source,
+          destination: pair.destination,
+          kind: finding.kind,
+          why: finding.why,
+          sinceMs: Math.max(fromMs, source.firstMs, destination.firstMs),
+          confidence,
+          hopIn: null,
+          hopOut: null,
+        });
+        this.ruledByFlow = null;
+      }
+    }
+    this.votes = votes;
+  }
+
+  private suspect(findings: readonly Finding[]): void {
+    this.suspects = findings;
+    if (this.evaluatedAtEnd) this.suspicion = findings.length > 0 ? VOTES : 0;
+    else if (findings.length === 0) this.suspicion = Math.max(0, this.suspicion - 1);
+    else this.suspicion = this.suspicion + 1 < VOTES ? this.suspicion + 1 : SUSPICION_LASTS + 1;
+  }
+
+  private windowStart(nowMs: number): Snapshot | undefined {
+    return this.snapshots.findLast((snapshot) => snapshot.atMs <= nowMs - WINDOW_MS + JITTER_MS);
+  }
+
+  private takeSnapshot(nowMs: number): void {
+    const start = this.windowStart(nowMs);
+    while (start && this.snapshots[0] !== start) this.snapshots.shift();
+    const last = this.snapshots.at(-1);
+    if (last && nowMs - last.atMs < SNAPSHOT_EVERY_MS - JITTER_MS) return;
+    this.snapshots.push({ atMs: nowMs, flows: new Map(this.flows), pairs: new Map(this.pairs) });
+  }
+
+  /** Folded flows are left out: they are older than any window. */
+  private since(then: Snapshot): Evidence {
+    const flows = new Map<string, FlowEvidence>();
+    const pairs = new Map<string, PairEvidence>();
+    for (const [key, now] of this.pairs) {
+      if (this.folded.has(now.source) || this.folded.has(now.destination)) continue;
+      const pair = pairSince(now, then.pairs.get(key));
+      if (pair.moved + pair.copied === 0) continue;
+      pairs.set(key, pair);
+      for (const id of [pair.source, pair.destination]) {
+        const flow = this.flows.get(id);
+        if (flow && !flows.has(id)) flows.set(id, flowSince(flow, then.flows.get(id)));
+      }
+    }
+    return { flows, pairs };
+  }
+}
+
+function indexByFlow(pairs: Iterable<RuledPair>): Map<string, RuledPair[]> {
+  const index = new Map<string, RuledPair[]>();
+  for (const pair of pairs) {
+    for (const flow of [pair.source, pair.destination]) {
+      const known = index.get(flow);
+      if (known) known.push(pair);
+      else index.set(flow, [pair]);
+    }
+  }
+  return index;
+}

@@ -1,0 +1,260 @@
+import type { Direction, Exchange } from './groups.ts';
+
+/*
+ * Is an exchange a relay? Two questions, asked of each of its directions that matters. Does it conserve: nearly all
+ * that came in went out, nearly all that went out had come in? And does it follow: do sends come when receives came?
+ * Conservation is half proven already, as the kernel pays each sent byte from received ones and each of those once; a
+ * relay that holds data shows no lag, but equality both ways is two coincidences too many.
+ */
+
+export type RelayKind =
+  | 'causal'
+  | 'causal-one-way'
+  | 'held'
+  | 'held-datagrams'
+  | 'framed'
+  | 'compressed'
+  | 'pipe'
+  | 'undecided';
+
+export interface Ruling {
+  readonly verdict: 'none' | 'suspected' | 'relay';
+  readonly kind: RelayKind;
+  /** In words, for people. */
+  readonly why: string;
+}
+
+interface Rule extends Ruling {
+  holds(exchange: Weighed): boolean;
+}
+
+/** An exchange, and those of its directions that count for its verdict. */
+export interface Weighed {
+  readonly all: Exchange;
+  readonly main: readonly Direction[];
+  readonly twoWay: boolean;
+}
+
+/** An exchange with less shows nothing: a login, a handshake, a request or two. */
+const MIN_EVENTS = 16;
+const MIN_BYTES = 1024;
+/** A direction counts from this share of the exchange's bytes, or of its sends; the rest is acknowledgements. */
+const MAIN_BYTES_SHARE = 0.03;
+const MAIN_EVENTS_SHARE = 0.1;
+
+/** Framing, handshakes and login take up to 15 % of a short relay; unrelated traffic is matched by half at most. */
+const CONSERVED = 0.85;
+/** Where less than all directions follow, conservation has to make up for it. */
+const WELL_CONSERVED = 0.9;
+const FULLY_CONSERVED = 0.98;
+/** A last message that is still held, out of a few hundred. */
+const FULLY_CONSERVED_DATAGRAMS = 0.95;
+/** In and out as good as equal where some of it was credited late. */
+const EQUAL_VOLUMES = 0.995;
+
+/** Above what independent flows reach (0.63 measured), below true pairs (0.94; held by buffers 0.86). */
+const FOLLOWS_AUC = 0.85;
+/** Constant rates: by chance an AUC is above 1 - p with probability p, so 3 % of pairs of equal calls pass. */
+const FOLLOWS_PERIODIC_AUC = 0.97;
+/** Sends in the same run of the thread as the receive are cause and effect already; lags need only not speak against. */
+const SAME_RUN_SHARE = 0.8;
+const SAME_RUN_AUC = 0.6;
+/** A direction that follows only weakly: better than chance, or soon after. */
+const WEAK_AUC = 0.6;
+const SOON_MS = 5;
+
+/** One-way volumes of two calls of one codec differ less than this; of a relay's two directions more. */
+const SAME_VOLUME = 1.05;
+/** Counts of sizes agree within an eighth; where one size dominates they would for any two calls. */
+const SIZES_AGREE = 0.12;
+const ONE_SIZE_DOMINATES = 0.5;
+
+/** Framing of encrypted messages: header, tag and padding. */
+const FRAME_BYTES = 80;
+const FRAMED_AUC = 0.9;
+const FRAMED_EVENTS_SHARE = 0.6;
+/** Sizes of framed messages follow with this slope and correlation. */
+const FRAMED_SLOPE: readonly [number, number] = [0.75, 1.25];
+const FRAMED_CORRELATION = 0.7;
+
+/** Compression: all of the smaller side is matched, messages are too large for framing to explain the rest. */
+const SMALLER_SIDE_MATCHED = 0.95;
+const COMPRESSED_MIN_BYTES = 65_536;
+const COMPRESSED_MIN_MESSAGE = 512;
+/** One direction is packed as much as the other is unpacked: the product of their ratios is one. */
+const COMPRESSION_BALANCE: readonly [number, number] = [0.8, 1.25];
+
+/** The first one that holds decides. */
+export const RULES: readonly Rule[] = [
+  {
+    verdict: 'none',
+    kind: 'undecided',
+    why: 'too little traffic to tell',
+    holds: ({ all }) => sum(all, (d) => d.events) < MIN_EVENTS || sum(all, (d) => d.moved + d.copied) < MIN_BYTES,
+  },
+  {
+    verdict: 'relay',
+    kind: 'causal',
+    why: 'what comes in goes out again, and right after it came in',
+    holds: ({ main }) => main.every((d) => conserves(d, CONSERVED) && follows(d)),
+  },
+  {
+    verdict: 'relay',
+    kind: 'causal-one-way',
+    why: 'what comes in goes out again both ways, and one way right after it came in',
+    holds: ({ main, twoWay }) =>
+      twoWay && main.every((d) => conserves(d, WELL_CONSERVED) && followsWeakly(d)) && main.some(follows),
+  },
+  {
+    verdict: 'relay',
+    kind: 'held',
+    why: 'exactly what comes in goes out both ways, though it is held for some time',
+    holds: ({ all, main }) =>
+      all.length > 1 &&
+      main.every((d) => isEqual(d) && !d.datagrams) &&
+      (!main.every((d) => d.periodic) || !haveOneVolume(main)),
+  },
+  {
+    verdict: 'relay',
+    kind: 'held-datagrams',
+    why: 'the datagrams that come in go out with the same varying sizes, though they are held for some time',
+    holds: ({ main }) =>
+      main.every(
+        (d) =>
+          d.datagrams &&
+          conserves(d, FULLY_CONSERVED_DATAGRAMS) &&
+          d.sizeDistance <= SIZES_AGREE &&
+          d.commonestSizeShare <= ONE_SIZE_DOMINATES,
+      ),
+  },
+  {
+    verdict: 'suspected',
+    kind: 'undecided',
+    why: 'as much goes out as comes in, but at times that prove nothing; two equal streams of its own would look alike',
+    holds: ({ main, twoWay }) => main.every((d) => conserves(d, WELL_CONSERVED)) && (twoWay || main.some(follows)),
+  },
+  {
+    verdict: 'none',
+    kind: 'undecided',
+    why: 'as much goes out as comes in, but not when it comes in',
+    holds: ({ main }) => main.every((d) => conserves(d, CONSERVED)),
+  },
+  {
+    verdict: 'relay',
+    kind: 'framed',
+    why: 'each message that comes in goes out right after, its size changed by a few bytes of framing',
+    holds: ({ main }) =>
+      main.every((d) => conservesButForFraming(d) && follows(d)) &&
+      main.some((d) => !conserves(d, CONSERVED) && sizesFollow(d)),
+  },
+  {
+    verdict: 'suspected',
+    kind: 'undecided',
+    why: 'a message goes out right after each that comes in, but their sizes tell nothing',
+    holds: ({ main }) => main.every((d) => conservesButForFraming(d) && follows(d)),
+  },
+  {
+    verdict: 'relay',
+    kind: 'compressed',
+    why: 'what comes in goes out right after, packed one way and unpacked the other by the same ratio',
+    holds: ({ main, twoWay }) =>
+      twoWay && main.every((d) => isPacked(d) && followsWeakly(d)) && main.some(follows) && isBalanced(main),
+  },
+  { verdict: 'none', kind: 'undecided', why: 'what goes out is not what came in', holds: () => true },
+];
+
+export function rule(exchange: Exchange): Ruling {
+  const weighed = weigh(exchange);
+  const found = RULES.find((candidate) => candidate.holds(weighed));
+  if (!found) throw new Error('the last rule always holds');
+  return found;
+}
+
+/** Those directions of a relaying exchange that are relayed; a stray one may have come with them. */
+export function relayedDirections(exchange: Exchange, kind: RelayKind): Exchange {
+  if (kind === 'compressed') return exchange;
+  return exchange.filter(conservesButForFraming);
+}
+
+export function weigh(all: Exchange): Weighed {
+  const volume = sum(all, (d) => Math.max(d.received, d.sent));
+  const events = sum(all, (d) => d.events);
+  const main = all.filter(
+    (d) => Math.max(d.received, d.sent) >= MAIN_BYTES_SHARE * volume || d.events >= MAIN_EVENTS_SHARE * events,
+  );
+  return { all, main, twoWay: main.length > 1 };
+}
+
+function conserves(direction: Direction, share: number): boolean {
+  return direction.conservation >= share;
+}
+
+export function conservesButForFraming(direction: Direction): boolean {
+  return conserves(direction, CONSERVED) || isFramed(direction);
+}
+
+export function isFramed(direction: Direction): boolean {
+  return (
+    direction.missingPerMessage <= FRAME_BYTES &&
+    direction.auc >= FRAMED_AUC &&
+    direction.events >= FRAMED_EVENTS_SHARE * direction.sends
+  );
+}
+
+export function follows(direction: Direction): boolean {
+  if (direction.sameRunShare >= SAME_RUN_SHARE) return direction.auc >= SAME_RUN_AUC;
+  return direction.auc >= (direction.periodic ? FOLLOWS_PERIODIC_AUC : FOLLOWS_AUC);
+}
+
+function followsWeakly(direction: Direction): boolean {
+  if (follows(direction)) return true;
+  return !direction.periodic && (direction.auc >= WEAK_AUC || direction.lagP75Ms <= SOON_MS);
+}
+
+function isEqual(direction: Direction): boolean {
+  if (conserves(direction, FULLY_CONSERVED)) return true;
+  const { received, sent } = direction;
+  return conserves(direction, WELL_CONSERVED) && Math.min(received, sent) >= EQUAL_VOLUMES * Math.max(received, sent);
+}
+
+function haveOneVolume(main: readonly Direction[]): boolean {
+  const volumes = main.map((d) => d.received);
+  return Math.max(...volumes) <= SAME_VOLUME * Math.min(...volumes);
+}
+
+function sizesFollow(direction: Direction): boolean {
+  return (
+    isFramed(direction) &&
+    direction.sizes !== null &&
+    isWithin(direction.sizes.slope, FRAMED_SLOPE) &&
+    direction.sizes.correlation >= FRAMED_CORRELATION
+  );
+}
+
+function isPacked(direction: Direction): boolean {
+  return (
+    Math.max(direction.receivedShare, direction.sentShare) >= SMALLER_SIDE_MATCHED &&
+    direction.received >= COMPRESSED_MIN_BYTES &&
+    direction.received >= COMPRESSED_MIN_MESSAGE * direction.receives &&
+    direction.sent >= COMPRESSED_MIN_MESSAGE * direction.sends
+  );
+}
+
+function isBalanced(main: readonly Direction[]): boolean {
+  const packing = main.filter((d) => d.receivedShare < d.sentShare);
+  const unpacking = main.filter((d) => d.receivedShare >= d.sentShare);
+  if (packing.length === 0 || unpacking.length === 0) return false;
+  return isWithin(volumeRatio(packing) * volumeRatio(unpacking), COMPRESSION_BALANCE);
+}
+
+function volumeRatio(directions: readonly Direction[]): number {
+  return sum(directions, (d) => d.sent) / sum(directions, (d) => d.received);
+}
+
+function isWithin(value: number, [low, high]: readonly [number, number]): boolean {
+  return value >= low && value <= high;
+}
+
+function sum(directions: readonly Direction[], measureOf: (direction: Direction) => number): number {
+  return directions.reduce((result, direction) => result + measureOf(direction), 0);
+}
