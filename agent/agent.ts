@@ -26,6 +26,7 @@ import type {
   App,
   Direction,
   Flow,
+  PayloadTraffic,
   Process,
   Readings,
   Reconciliation,
@@ -55,6 +56,8 @@ export interface AgentOptions {
   intervalSeconds: number;
   maxApps: number;
   metricsPerProcess: boolean;
+  /** Apps and program names that are declared services: what they relay has the role `service`. */
+  services: ReadonlySet<string>;
 }
 
 /** What belongs to an app beside its counters. */
@@ -82,6 +85,7 @@ const SOCKETS_CACHE_MS = 2_000;
 const JUDGE_MS = 950;
 
 const VERDICTS = ['none', 'suspected', 'relay'];
+const NOTHING = { receivedBytes: 0, sentBytes: 0 };
 const NO_RELAY: Relay = { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
 const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flow', 'pair'] as const;
 
@@ -142,7 +146,7 @@ export class Agent implements Readings, AsyncDisposable {
       ? new RelayWatch({
           flows: options.flows,
           processes: this.#table,
-          ledger: new RelayLedger(),
+          ledger: new RelayLedger({ isDeclared: ({ pid, name }) => this.#isDeclared(pid, name) }),
           clock: () => ({ nowMs: clock.nowMs(), monotonicNs: Number(process.hrtime.bigint()) }),
           billed: (record, delta) => this.#charge(record, delta),
         })
@@ -374,6 +378,8 @@ export class Agent implements Readings, AsyncDisposable {
     if (row) {
       record.counters.set(row.counters);
       addCounters(this.#processesTotal, row.counters);
+      const { relay, settled } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
+      this.#watch?.restore(record, relay, settled ?? NOTHING);
     }
     return 'keep';
   }
@@ -381,7 +387,8 @@ export class Agent implements Readings, AsyncDisposable {
   /** Ended processes of an earlier agent stay readable. */
   #remember(row: StoredProcess): void {
     if (row.exitedAtMs === null) return;
-    const process = { ...(JSON.parse(row.description) as Process), exitedAt: toIso(row.exitedAtMs) };
+    const { settled: _settled, ...described } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
+    const process: Process = { ...described, exitedAt: toIso(row.exitedAtMs) };
     this.#gone.set(identityOf(row), { process, exitedAtMs: row.exitedAtMs });
   }
 
@@ -396,6 +403,15 @@ export class Agent implements Readings, AsyncDisposable {
     total.dirty = true;
   }
 
+  /** The administrator has said that this app or program serves others. */
+  #isDeclared(pid: number, name: string): boolean {
+    const { services } = this.#options;
+    if (services.size === 0) return false;
+    if (services.has(name)) return true;
+    for (const record of this.#table.records()) if (record.tgid === pid && services.has(record.app)) return true;
+    return false;
+  }
+
   #appOf(processKey: string): string {
     for (const record of this.#table.records()) if (identityOf(record) === processKey) return record.app;
     return this.#gone.get(processKey)?.process.app ?? '';
@@ -407,7 +423,8 @@ export class Agent implements Readings, AsyncDisposable {
 
   #toStored(record: ProcessRecord, freed: boolean): StoredProcess {
     const { tgid, startNs, app, counters, exitedAtMs } = record;
-    const description = JSON.stringify(this.#toProcess(record));
+    const settled = this.#watch?.settledOf(record) ?? NOTHING;
+    const description = JSON.stringify({ ...this.#toProcess(record), settled });
     return { tgid, startNs, app, counters, exitedAtMs, freed, description };
   }
 

@@ -20,6 +20,8 @@ export interface Config {
   maxApps: number;
   /** Adds series by pid and name. */
   metricsPerProcess: boolean;
+  /** Apps or program names that are meant to relay. */
+  services: string[];
   /** Takes everything out of the kernel when the agent stops. */
   detachOnExit: boolean;
 }
@@ -45,6 +47,11 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
   interval: { key: 'interval', kind: 'seconds', help: 'seconds between two polls, 0.1 to 3600' },
   'log-level': { key: 'logLevel', kind: 'string', help: LOG_LEVELS.join(', ') },
   'max-apps': { key: 'maxApps', kind: 'count', help: 'apps with series of their own in /metrics' },
+  service: {
+    key: 'services',
+    kind: 'strings',
+    help: 'app or program that is meant to relay; may be given several times',
+  },
   'metrics-per-process': { key: 'metricsPerProcess', kind: 'flag', help: 'adds series by pid and name' },
   'detach-on-exit': { key: 'detachOnExit', kind: 'flag', help: 'takes everything out of the kernel at exit' },
 };
@@ -60,6 +67,7 @@ const DEFAULTS: Config = {
   logLevel: 'info',
   maxApps: 1000,
   metricsPerProcess: false,
+  services: [],
   detachOnExit: false,
 };
 

@@ -84,6 +84,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
       intervalSeconds: config.interval,
       maxApps: config.maxApps,
       metricsPerProcess: config.metricsPerProcess,
+      services: new Set(config.services),
     }),
   );
   agent.start();

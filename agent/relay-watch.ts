@@ -15,6 +15,11 @@ export interface RelayWatchOptions {
   billed: (record: ProcessRecord, delta: Counters) => void;
 }
 
+interface Bytes {
+  receivedBytes: number;
+  sentBytes: number;
+}
+
 /** Flows of a closed socket or an ended process are kept this long after their last byte. */
 const OVER_AFTER_NS = 5e9;
 /** Flows of a socket that is not connected never close: they are over when they have been silent this long. */
@@ -29,6 +34,9 @@ export class RelayWatch {
   readonly #delta: Counters = makeCounters();
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
+
+  /** Verdicts of an earlier agent on processes that live on. */
+  readonly #earlier = new Map<string, { relay: Relay; settled: Bytes }>();
 
   constructor(options: RelayWatchOptions) {
     this.#options = options;
@@ -54,7 +62,25 @@ export class RelayWatch {
 
   relayOf(record: ProcessRecord): Relay {
     const relay = this.#options.ledger.relayOf(keyOf(record));
-    return { ...relay, ...relayedOf(record.counters) };
+    const earlier = this.#earlier.get(keyOf(record))?.relay;
+    const verdict = relay.verdict === 'relay' || !earlier ? relay : earlier;
+    return { ...verdict, ...relayedOf(record.counters) };
+  }
+
+  /** What an earlier agent said of a process that lives on, whose evidence may be gone from the kernel by now. */
+  restore(record: ProcessRecord, relay: Relay, settled: Bytes): void {
+    if (relay.verdict === 'relay') this.#earlier.set(keyOf(record), { relay, settled });
+  }
+
+  /** To be kept for the next agent's `restore`. */
+  settledOf(record: ProcessRecord): Bytes {
+    const key = keyOf(record);
+    const now = this.#options.ledger.settledOf(key);
+    const earlier = this.#earlier.get(key)?.settled ?? { receivedBytes: 0, sentBytes: 0 };
+    return {
+      receivedBytes: earlier.receivedBytes + now.receivedBytes,
+      sentBytes: earlier.sentBytes + now.sentBytes,
+    };
   }
 
   relays(): RelayReading[] {
@@ -63,6 +89,7 @@ export class RelayWatch {
 
   /** Forgets a process whose slot was given back. */
   forget(record: ProcessRecord): void {
+    this.#earlier.delete(keyOf(record));
     this.#options.ledger.forget(keyOf(record));
   }
 
@@ -110,8 +137,9 @@ export class RelayWatch {
     const relay = this.#options.ledger.relayOf(keyOf(record));
     if (relay.role === null) return;
     const billed = relayedOf(record.counters);
-    const received = Math.max(0, relay.receivedBytes - billed.receivedBytes);
-    const sent = Math.max(0, relay.sentBytes - billed.sentBytes);
+    const earlier = this.#earlier.get(keyOf(record))?.settled;
+    const received = Math.max(0, relay.receivedBytes + (earlier?.receivedBytes ?? 0) - billed.receivedBytes);
+    const sent = Math.max(0, relay.sentBytes + (earlier?.sentBytes ?? 0) - billed.sentBytes);
     if (received === 0 && sent === 0) return;
     const at = relayedAt(relay.role);
     this.#delta.fill(0);

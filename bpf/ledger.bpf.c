@@ -199,17 +199,17 @@ static __noinline __u64 find_flow_slow(struct sock *sk, struct rl_socket *s, str
 }
 
 static __always_inline __u64 find_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
-				       struct rl_thread *thread, enum rl_direction direction)
+				       struct rl_thread *thread)
 {
 	if (sk->__sk_common.skc_family != AF_UNIX && s->protocol == RL_UDP && !sk->__sk_common.skc_dport) {
 		if (thread->has_peer) {
-			if (direction == RL_TX) {
-				s->peer_port = thread->peer_port;
-				__builtin_memcpy(s->peer_address, thread->peer_address, 16);
-			}
-		} else { /* recv() without an address: most likely from whom it sent to last */
+			s->peer_port = thread->peer_port;
+			__builtin_memcpy(s->peer_address, thread->peer_address, 16);
+		} else if (s->peer_port) { /* recv() without an address: most likely from whom it spoke with last */
 			thread->peer_port = s->peer_port;
 			__builtin_memcpy(thread->peer_address, s->peer_address, 16);
+		} else {
+			return 0; /* from nobody knows whom: no evidence of anything */
 		}
 		thread->has_peer = 0;
 		s->flow_owner = slot;
@@ -495,7 +495,7 @@ static __always_inline void note_relay(struct sock *sk, struct rl_socket *s, str
 	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
 	if (!thread)
 		return;
-	__u64 id = find_flow(sk, s, p, slot, thread, direction);
+	__u64 id = find_flow(sk, s, p, slot, thread);
 	if (!id)
 		return;
 	bool is_datagram = s->protocol == RL_UDP;

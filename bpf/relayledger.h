@@ -265,7 +265,7 @@ struct rl_socket {
 	__u64 payload[RL_DIRECTIONS];
 	__u64 flow;       /* its flow, for the process in flow_owner; 0 for none */
 	__u32 flow_owner; /* slot */
-	__u16 peer_port;  /* unconnected UDP: whom it sent to last */
+	__u16 peer_port;  /* unconnected UDP: whom it spoke with last */
 	__u16 reserved3;
 	__u8 peer_address[16];
 	__u32 copied_seq; /* TCP: what was received is counted up to here */

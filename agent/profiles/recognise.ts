@@ -7,7 +7,7 @@ export interface Candidate {
   command: string;
   /** The package that owns the executable, where somebody has looked. */
   package?: string | null;
-  /** Whether a configuration file is there for the process's user; $HOME in it is for the caller to fill in. */
+  /** Whether this file is there; the path begins with `/` or with `$HOME/`, the home of the process's user. */
   hasConfiguration?: (where: string) => boolean;
 }
 
@@ -42,12 +42,16 @@ export function findProfile(profiles: readonly Profile[], candidate: Candidate):
     for (const rule of profile.recognise) {
       const weight = weightOf(rule);
       if (weight <= most || !holds(rule, subject, owner)) continue;
-      if (rule.configured && !profile.configuration.some(({ where }) => candidate.hasConfiguration?.(where))) continue;
+      if (rule.configured && !isConfigured(profile, candidate)) continue;
       best = profile;
       most = weight;
     }
   }
   return best;
+}
+
+function isConfigured({ configuration }: Profile, { hasConfiguration }: Candidate): boolean {
+  return configuration.some(({ where }) => /^(?:\/|\$HOME\/)[^*]*$/.test(where) && hasConfiguration?.(where) === true);
 }
 
 function weightOf(rule: RecognitionRule): number {
@@ -73,6 +77,7 @@ function subjectOf(executable: string | null, command: string): Subject | null {
 
 /** A path with blanks in argv[0] is seen where it is the executable's own. */
 function argumentsOf(executable: string, command: string): string {
+  if (command === executable) return '';
   if (command.startsWith(`${executable} `)) return command.slice(executable.length + 1);
   const blank = command.indexOf(' ');
   return blank < 0 ? '' : command.slice(blank + 1);

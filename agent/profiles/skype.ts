@@ -65,7 +65,7 @@ export function listeningPortsOf(xml: string): number[] {
     }
     const next = xml.indexOf('<', at + 1);
     if (next < 0) break;
-    if (/^<ListeningPort[\s>]/.test(xml.slice(at, at + 15)) && xml.startsWith('</ListeningPort', next)) {
+    if (xml.startsWith('<ListeningPort', at) && xml.startsWith('</ListeningPort', next)) {
       const port = portIn(xml.slice(at, next));
       if (port !== null) ports.add(port);
     }
@@ -74,23 +74,27 @@ export function listeningPortsOf(xml: string): number[] {
   return [...ports];
 }
 
+/** A declaration ends, or holds others. To look for both at once keeps a file full of either from costing n². */
+const DECLARATION_BREAK = /[>[]/g;
+const SECTIONS: readonly (readonly [begin: string, end: string])[] = [
+  ['<!--', '-->'],
+  ['<![CDATA[', ']]>'],
+  ['<?', '?>'],
+];
+
 /** Behind a comment, CDATA, instruction or declaration; `at` itself for an element; null where it has no end. */
 function skipNonElement(xml: string, at: number): number | null {
-  const ends: readonly [string, string][] = [
-    ['<!--', '-->'],
-    ['<![CDATA[', ']]>'],
-    ['<?', '?>'],
-  ];
-  for (const [begin, end] of ends) {
+  if (xml[at + 1] !== '!' && xml[at + 1] !== '?') return at;
+  for (const [begin, end] of SECTIONS) {
     if (!xml.startsWith(begin, at)) continue;
     const found = xml.indexOf(end, at + begin.length);
     return found < 0 ? null : found + end.length;
   }
-  if (!xml.startsWith('<!', at)) return at;
-  const close = xml.indexOf('>', at);
-  const subset = xml.indexOf('[', at);
-  if (subset < 0 || close < subset) return close < 0 ? null : close + 1;
-  const end = xml.indexOf(']', subset);
+  DECLARATION_BREAK.lastIndex = at;
+  const found = DECLARATION_BREAK.exec(xml);
+  if (!found) return null;
+  if (found[0] === '>') return found.index + 1;
+  const end = xml.indexOf(']', found.index);
   return end < 0 ? null : end + 1;
 }
 

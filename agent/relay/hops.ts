@@ -182,7 +182,8 @@ function mirrorKey(flow: FlowEvidence): string {
 
 function faces(flow: FlowEvidence, other: FlowEvidence): boolean {
   if (flow.family === 'unix') return other.remoteSocket === flow.localSocket;
-  if (!isAddress(other.localAddress, flow.remoteAddress) || !isAddress(flow.localAddress, other.remoteAddress)) return false;
+  if (!isAddress(other.localAddress, flow.remoteAddress) || !isAddress(flow.localAddress, other.remoteAddress))
+    return false;
   // Ports alone don't make a mirror: between the addresses of one host, each end sees the host's own address.
   if (!isAny(flow.localAddress) && !isAny(other.localAddress)) return true;
   return flow.remoteAddress === other.remoteAddress || (flow.scope === 'loopback' && other.scope === 'loopback');

@@ -139,6 +139,15 @@ export class RelayLedger {
     return { verdict, role, receivedBytes, sentBytes, confidence, since };
   }
 
+  /** Of its bill, what stands on evidence that is gone from the kernel: an agent that starts anew can't find it again. */
+  settledOf(processKey: string): { receivedBytes: number; sentBytes: number } {
+    const settled = this.accounts.get(processKey)?.settled ?? [];
+    return {
+      receivedBytes: settled.reduce((sum, reading) => sum + reading.receivedBytes, 0),
+      sentBytes: settled.reduce((sum, reading) => sum + reading.sentBytes, 0),
+    };
+  }
+
   /** All that relay or are suspected to, those that ended included until they are forgotten. */
   relays(): RelayReading[] {
     return [...this.accounts.values()].flatMap(readingsOf);

@@ -1,5 +1,12 @@
 import type { RelayPeer, RelayReading, Role } from '../../agent/readings.ts';
-import { formatBytes, formatCount, formatEndpoint, formatMilliseconds, formatPercent, formatStarted } from './format.ts';
+import {
+  formatBytes,
+  formatCount,
+  formatEndpoint,
+  formatMilliseconds,
+  formatPercent,
+  formatStarted,
+} from './format.ts';
 import type { Column } from './table.ts';
 import { tableLines } from './table.ts';
 import { printable, wrapText } from './text.ts';
@@ -65,7 +72,9 @@ function relayersOf(readings: readonly RelayReading[]): Relayer[] {
     .map(relayerOf)
     .sort(
       (a, b) =>
-        Number(b.verdict === 'relay') - Number(a.verdict === 'relay') || billedBytes(b) - billedBytes(a) || a.pid - b.pid,
+        Number(b.verdict === 'relay') - Number(a.verdict === 'relay') ||
+        billedBytes(b) - billedBytes(a) ||
+        a.pid - b.pid,
     );
 }
 

@@ -31,7 +31,9 @@ async function runRelays(terminal: Terminal, argument: string | undefined, comma
     return;
   }
   if (relays.length === 0) {
-    writeLines(terminal, [argument === undefined ? 'nobody relays' : `nobody relays who matches ${printable(argument)}`]);
+    writeLines(terminal, [
+      argument === undefined ? 'nobody relays' : `nobody relays who matches ${printable(argument)}`,
+    ]);
     return;
   }
   const width = options.wide === true ? undefined : terminal.size()?.columns;

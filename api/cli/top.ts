@@ -196,7 +196,9 @@ export function addTop(program: Command, terminal: Terminal): void {
     .option('--once', 'print one reading and end')
     .addOption(new Option('-n, --iterations <count>', 'end after so many readings').argParser(positiveInteger))
     .addOption(new Option('-d, --interval <seconds>', 'time between readings').argParser(positive).default(1))
-    .addOption(new Option('--sort <key>', 'order by (default: relayed if anybody relays, else rate)').choices([...topSorts]))
+    .addOption(
+      new Option('--sort <key>', 'order by (default: relayed if anybody relays, else rate)').choices([...topSorts]),
+    )
     .option('--json', "a line of JSON for each reading: the API's processes with their rates");
   addConnectionOptions(command).action(() => runTop(terminal, command));
 }

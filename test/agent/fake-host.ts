@@ -63,6 +63,7 @@ function fakeAccounting({ kernel }: Host, dump: () => Buffer): Accounting {
     missing: [],
     programs: [],
     sinceNs: 900_000_000_000n,
+    sinceWallMs: Date.UTC(2026, 10, 22, 4),
     dumpSockets: dump,
     programInfo: () => undefined,
   } as unknown as Accounting;
@@ -85,6 +86,7 @@ export function start(t: Test, host: Host, override: { maxApps?: number; metrics
       sum: (_: unknown, direction: 'rx' | 'tx') => ({ before: host.seen[direction], after: host.seen[direction] }),
       forgetGone: () => undefined,
     } as unknown as InterfaceBooks,
+    flows: null,
     users: new Users('/nonexistent/passwd'),
     clock,
     logger: pino({ level: 'silent' }),
@@ -92,6 +94,7 @@ export function start(t: Test, host: Host, override: { maxApps?: number; metrics
     kernel: '6.18.0',
     intervalSeconds: 1,
     maxApps: override.maxApps ?? 1000,
+    services: new Set<string>(),
     metricsPerProcess: override.metricsPerProcess ?? false,
   });
   const { setInterval } = globalThis;

@@ -150,7 +150,15 @@ t.test('a refusal names each parameter that is wrong and what it takes', async (
 
 t.test('methods that a path does not have are 405 with Allow, whatever the body', async (t) => {
   const { app } = startServer(t);
-  const paths = ['/v1/processes', '/v1/processes/4711', '/v1/relays', '/v1/events', '/metrics', '/openapi.json', '/docs'];
+  const paths = [
+    '/v1/processes',
+    '/v1/processes/4711',
+    '/v1/relays',
+    '/v1/events',
+    '/metrics',
+    '/openapi.json',
+    '/docs',
+  ];
   for (const path of paths) {
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const) {
       const response = await app.inject({

@@ -247,7 +247,15 @@ t.test('readyz is 503 with a problem until the agent is ready; healthz is not', 
 
 t.test('HEAD answers as GET does, without the body', async (t) => {
   const { app } = startServer(t);
-  for (const url of ['/v1/processes', '/v1/relays', '/v1/status', '/healthz', '/metrics', '/openapi.json', '/v1/events']) {
+  for (const url of [
+    '/v1/processes',
+    '/v1/relays',
+    '/v1/status',
+    '/healthz',
+    '/metrics',
+    '/openapi.json',
+    '/v1/events',
+  ]) {
     const response = await app.inject({ method: 'HEAD', url });
     t.equal(response.statusCode, 200, url);
     t.equal(response.body, '', url);

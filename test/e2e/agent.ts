@@ -14,8 +14,13 @@ const bpfFileSystem = '/sys/fs/bpf';
 /** The pins of all test agents begin with this and the id of the process that started them. */
 const prefix = 'relayledger-test-';
 
+/** Without what tap puts there so that it also watches Node programs which a test starts. */
+const env: NodeJS.ProcessEnv = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.includes('TAP')),
+);
+
 function removePins(bpffs: string, stateDir: string): void {
-  execFileSync(program, ['doctor', '--remove', '--bpffs', bpffs, '--state-dir', stateDir], { stdio: 'ignore' });
+  execFileSync(program, ['doctor', '--remove', '--bpffs', bpffs, '--state-dir', stateDir], { stdio: 'ignore', env });
 }
 
 /** Test runs that were killed outright could not clean up after themselves. */
@@ -103,7 +108,7 @@ export class Agent implements AsyncDisposable {
     const more = [...(this.#options.arguments ?? []), ...moreArguments];
     // It goes with this process, whatever ends that.
     const command = ['--pdeathsig', 'KILL', program, 'agent', ...listen, ...this.places(), ...interval, ...more];
-    const child = spawn('setpriv', command, { stdio: ['ignore', log, log] });
+    const child = spawn('setpriv', command, { stdio: ['ignore', log, log], env });
     closeSync(log);
     this.#child = child;
     child.once('exit', () => {
@@ -203,6 +208,7 @@ export async function run(
   const command = [...user, '--pdeathsig', 'KILL', program, ...commandArguments];
   const child = spawn('setpriv', command, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env,
     timeout: 20_000,
     killSignal: 'SIGKILL',
   });

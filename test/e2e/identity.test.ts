@@ -1,12 +1,15 @@
-import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import type { Process } from '../../agent/readings.ts';
 import { Agent, run } from './agent.ts';
+import { atEnd } from './at-end.ts';
 import { buildPrograms } from './build.ts';
 import { type Case, datagram, ownership, stream } from './cases.ts';
-import { Hosts } from './hosts.ts';
+import { Hosts, start } from './hosts.ts';
 import { Ground, type Outcome } from './run-case.ts';
-import { rowsOf, type Truth } from './truth.ts';
+import { readTruths, rowsOf, type Truth } from './truth.ts';
 
 const users = new Map(
   readFileSync('/etc/passwd', 'utf8')
@@ -115,4 +118,48 @@ t.test('a process that lives and waits', async (t) => {
     'stands in `relayledger ps`',
   );
   await paused.goOn();
+});
+
+/** Where the whole cgroup2 hierarchy is mounted. */
+function findCgroup2(): string {
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const [mount = '', type = ''] = line.split(' - ');
+    const [, , , root, target] = mount.split(' ');
+    if (type.startsWith('cgroup2 ') && root === '/' && target) return target;
+  }
+  throw new Error('these tests need cgroup2, and it is not mounted');
+}
+
+/** Makes a cgroup two levels deep; both are gone when this is disposed of, or this process ends. */
+function makeCgroup(name: string): { path: string } & Disposable {
+  const parent = join(findCgroup2(), `relayledger-e2e-${process.pid}`);
+  const path = join(parent, name);
+  const remove = (): void => {
+    for (const folder of [path, parent]) if (existsSync(folder)) rmdirSync(folder);
+  };
+  atEnd(remove);
+  mkdirSync(path, { recursive: true });
+  return { path, [Symbol.dispose]: remove };
+}
+
+t.test('a process in a container', async (t) => {
+  const id = randomBytes(32).toString('hex');
+  using cgroup = makeCgroup(`docker-${id}.scope`);
+  await using hosts = await Hosts.make({ offloads: true });
+  const ground = new Ground(hosts, await buildPrograms());
+  await using agent = await Agent.start();
+  const files = { output: join(ground.folder, 'container.truth'), errors: join(ground.folder, 'container.errors') };
+  const program = [join(ground.programs, 'endings'), 'alone', hosts.client.address4, '7999', '--mode', 'tcp-self'];
+  // It is over before anybody could read its /proc/PID/cgroup.
+  const enter = ['sh', '-c', 'echo $$ > "$0" && exec "$@"', join(cgroup.path, 'cgroup.procs'), ...program];
+  const { code } = await start(hosts.client, enter, files).done;
+  t.equal(code, 0, readFileSync(files.errors, 'utf8'));
+  const [truth] = readTruths(files.output);
+  if (truth === undefined) throw new Error('nobody told the truth');
+  const [row] = rowsOf(truth, await agent.settled(({ pid }) => pid === truth.pid));
+
+  t.equal(row?.container, id, 'is reported with the container’s whole id');
+  t.equal(row?.app, id.slice(0, 12), 'goes by what `docker ps` shows');
+  t.equal(row?.unit, null, 'whose scope is no unit of its own');
+  t.equal(row?.traffic.payload.sentBytes, truth.sentBytes, 'has its bytes');
 });

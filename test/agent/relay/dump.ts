@@ -1,7 +1,7 @@
+import type { Protocol, Scope } from '../../../agent/readings.ts';
 import type { FlowEvidence, PairEvidence } from '../../../agent/relay/evidence.ts';
 import { RelayLedger } from '../../../agent/relay/ledger.ts';
 import type { Fifo } from '../../../agent/relay/relay-process.ts';
-import type { Protocol, Scope } from '../../../agent/readings.ts';
 
 /*
  * Recorded evidence: JSON lines, of which each says what changed. `{t}` begins what was known at t seconds; `{f}` is a

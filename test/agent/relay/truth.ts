@@ -53,7 +53,14 @@ export function score(truth: Truth, replayed: Replayed): Score {
     isFlagged: own.some(([, relay]) => relay.verdict === 'relay'),
     isSuspected: own.some(([pid]) => replayed.suspected.has(pid)),
     detectedSeconds: times.length > 0 ? Math.min(...times) : null,
-    whys: [...new Set(ledger.relays().filter(({ pid }) => mine.has(pid)).map(({ kind, role }) => `${kind} ${role}`))],
+    whys: [
+      ...new Set(
+        ledger
+          .relays()
+          .filter(({ pid }) => mine.has(pid))
+          .map(({ kind, role }) => `${kind} ${role}`),
+      ),
+    ],
     confidence: Math.max(0, ...own.map(([, relay]) => relay.confidence)),
     strays: relays
       .filter(([pid, relay]) => relay.verdict === 'relay' && !mine.has(pid) && !others.has(pid))

@@ -3,7 +3,15 @@ import type { Sample } from '../../../api/cli/rates.ts';
 import { defaultTopSort, rateHost, rateProcesses, sortForTop } from '../../../api/cli/rates.ts';
 import { displayWidth } from '../../../api/cli/text.ts';
 import { topLines } from '../../../api/cli/top-screen.ts';
-import { makeBusyProcess, makeKernelRow, makePayload, makeProcess, makeRelay, makeStatus, makeWire } from '../readings.ts';
+import {
+  makeBusyProcess,
+  makeKernelRow,
+  makePayload,
+  makeProcess,
+  makeRelay,
+  makeStatus,
+  makeWire,
+} from '../readings.ts';
 
 const start = Date.parse('2026-11-22T06:00:00.000Z');
 

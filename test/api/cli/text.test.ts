@@ -1,5 +1,5 @@
 import t from 'tap';
-import { cutToWidth, displayWidth, padToWidth, printable } from '../../../api/cli/text.ts';
+import { cutToWidth, displayWidth, padToWidth, printable, wrapText } from '../../../api/cli/text.ts';
 
 t.test('nothing that commands or deceives a terminal gets through', async (t) => {
   const cases: [string, string, string][] = [
@@ -65,4 +65,23 @@ t.test('padding fills up to the width on the side asked for', async (t) => {
   t.equal(padToWidth('ab', 4, 'right'), '  ab');
   t.equal(padToWidth('日本', 5, 'left'), '日本 ');
   t.equal(padToWidth('abcdef', 4, 'right'), 'abcdef');
+});
+
+t.test('text is wrapped at spaces, and within words that have no room', async (t) => {
+  const cases: [string, number | undefined, string[]][] = [
+    ['one two three', undefined, ['--one two three']],
+    ['one two three', 15, ['--one two three']],
+    ['one two three', 14, ['--one two', '====three']],
+    ['one two three', 9, ['--one two', '====three']],
+    ['one two three', 8, ['--one', '====two', '====thre', '====e']],
+    ['日本語 日本語', 8, ['--日本語', '====日本', '====語']],
+    ['', 8, ['--']],
+    ['one', 3, ['--o']],
+    ['one', 0, ['']],
+  ];
+  for (const [text, width, expected] of cases) {
+    const lines = wrapText(text, width, '--', '====');
+    t.strictSame(lines, expected, `${text} to ${width}`);
+    for (const line of lines) t.ok(displayWidth(line) <= (width ?? 100), line);
+  }
 });
