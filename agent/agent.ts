@@ -58,6 +58,8 @@ export interface AgentOptions {
   metricsPerProcess: boolean;
   /** Apps and program names that are declared services: what they relay has the role `service`. */
   services: ReadonlySet<string>;
+  /** The profile of a program, by its executable and its command line. */
+  recognise: (executable: string | null, command: string) => string | null;
 }
 
 /** What belongs to an app beside its counters. */
@@ -134,6 +136,7 @@ export class Agent implements Readings, AsyncDisposable {
     };
     const stored = new Map(store.processes().map((row) => [identityOf(row), row]));
     this.#table = new ProcessTable(maps, clock, {
+      recognise: ({ executable, command }) => options.recognise(executable, command),
       restore: (record) => this.#restore(record, stored.get(identityOf(record))),
       changed: (record, delta) => this.#charge(record, delta),
       started: (record) => this.#publish('process-started', record),
@@ -189,7 +192,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   sockets(pid?: number): Socket[] {
     this.#refresh();
-    const now = this.#options.clock.nowMs();
+    const now = this.#elapsedMs();
     if (!this.#sockets || now - this.#sockets.atMs > (pid === undefined ? SOCKETS_CACHE_MS : 0)) {
       const records = decodeSockets(this.#options.accounting.dumpSockets());
       this.#sockets = { atMs: now, sockets: records.map((record) => toSocket(record, this.#ownerOf(record))) };
@@ -285,7 +288,7 @@ export class Agent implements Readings, AsyncDisposable {
   #tick(): void {
     try {
       this.#poll();
-      const now = this.#options.clock.nowMs();
+      const now = this.#elapsedMs();
       if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;
@@ -298,8 +301,13 @@ export class Agent implements Readings, AsyncDisposable {
     }
   }
 
+  /** For intervals: the wall clock may be set back. */
+  #elapsedMs(): number {
+    return Number(this.#options.clock.bootNs() / 1_000_000n);
+  }
+
   #refresh(): void {
-    if (this.#options.clock.nowMs() - this.#polledAtMs > FRESH_MS) this.#poll();
+    if (this.#elapsedMs() - this.#polledAtMs > FRESH_MS) this.#poll();
   }
 
   #poll(): void {
@@ -309,7 +317,7 @@ export class Agent implements Readings, AsyncDisposable {
     if (lostEvents !== this.#lostEvents) this.#table.scan();
     this.#lostEvents = lostEvents;
     this.#table.poll();
-    this.#polledAtMs = this.#options.clock.nowMs();
+    this.#polledAtMs = this.#elapsedMs();
     if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
     this.#pollCount++;
     this.#lastPollSeconds = Number(process.hrtime.bigint() - begin) / 1e9;
@@ -368,7 +376,7 @@ export class Agent implements Readings, AsyncDisposable {
     for (const [identity, { exitedAtMs }] of this.#gone) {
       if (exitedAtMs < now - FORGET_MS) this.#gone.delete(identity);
     }
-    this.#lastCheckpointMs = now;
+    this.#lastCheckpointMs = this.#elapsedMs();
   }
 
   /** What the totals on disk hold of a process already is not added to them again. */
@@ -429,7 +437,7 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   #toProcess(record: ProcessRecord): Process {
-    const { tgid, name, details, uid, app, unit, container, counters } = record;
+    const { tgid, name, details, uid, app, unit, container, profile, counters } = record;
     return {
       pid: tgid,
       startedAt: toIso(record.startedAtMs),
@@ -443,7 +451,7 @@ export class Agent implements Readings, AsyncDisposable {
       app,
       unit,
       container,
-      profile: null,
+      profile,
       netns: details.netns,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
       payloadShares: sharesOf(counters),
@@ -485,7 +493,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   /** The double entry: processes and interfaces as of the same moment, at most FRESH_MS ago. */
   #balance(): Books {
-    if (this.#books && this.#options.clock.nowMs() - this.#books.atMs <= FRESH_MS) return this.#books.books;
+    if (this.#books && this.#elapsedMs() - this.#books.atMs <= FRESH_MS) return this.#books.books;
     const accounts = this.#options.books.read(() => this.#poll());
     const totals = this.#readTotals();
     const seenSent = this.#options.books.sum(accounts, 'tx');
@@ -515,7 +523,7 @@ export class Agent implements Readings, AsyncDisposable {
     const [rx, tx] = [balance('rx'), balance('tx')];
     const unattributed = mergeDirections(rx.rows, tx.rows);
     const books = { accounts, unattributed, reconciliation: [rx.reconciliation, tx.reconciliation], totals };
-    this.#books = { atMs: this.#options.clock.nowMs(), books };
+    this.#books = { atMs: this.#elapsedMs(), books };
     return books;
   }
 

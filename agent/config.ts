@@ -22,6 +22,8 @@ export interface Config {
   metricsPerProcess: boolean;
   /** Apps or program names that are meant to relay. */
   services: string[];
+  /** Whether the catalogue of known programs is used. */
+  profiles: boolean;
   /** Takes everything out of the kernel when the agent stops. */
   detachOnExit: boolean;
 }
@@ -52,6 +54,11 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
     kind: 'strings',
     help: 'app or program that is meant to relay; may be given several times',
   },
+  profiles: {
+    key: 'profiles',
+    kind: 'flag',
+    help: 'names known programs by their profiles (default; --no-profiles: by executable)',
+  },
   'metrics-per-process': { key: 'metricsPerProcess', kind: 'flag', help: 'adds series by pid and name' },
   'detach-on-exit': { key: 'detachOnExit', kind: 'flag', help: 'takes everything out of the kernel at exit' },
 };
@@ -68,6 +75,7 @@ const DEFAULTS: Config = {
   maxApps: 1000,
   metricsPerProcess: false,
   services: [],
+  profiles: true,
   detachOnExit: false,
 };
 
@@ -107,7 +115,11 @@ function readFlags(argv: readonly string[]): Record<string, unknown> {
     ]),
   );
   try {
-    const { values } = parseArgs({ args: [...argv], options: { ...options, config: { type: 'string' } } });
+    const { values } = parseArgs({
+      args: [...argv],
+      options: { ...options, config: { type: 'string' } },
+      allowNegative: true,
+    });
     return values;
   } catch (cause) {
     throw invalid(`${(cause as Error).message.split('. ')[0]}; see relayledger agent --help`, cause);

@@ -30,23 +30,36 @@ const DELETED = ' (deleted)';
 export function decodeDetails(details: RlProcessDetails): ProcessDetails {
   const executable = joinPath(details.executable, details.executableLength);
   return {
-    // Where the root's side had no room, /proc has it all while the process lives.
-    executable: executable === '/' || details.cut & 1 ? null : executable,
+    executable: executable === '/' ? null : executable,
     command: decodeCommand(details.command, details.commandLength),
-    cgroup: details.cut & 2 ? '/' : joinPath(details.cgroup, details.cgroupLength),
+    cgroup: joinPath(details.cgroup, details.cgroupLength),
     parentPid: details.parentTgid || null,
     netns: details.netns || null,
     fifos: details.fifos.slice(0, details.fifoCount).map(({ inode, modes }) => ({ inode, modes })),
   };
 }
 
-/** Fills from /proc what the kernel's side could not read or had no room for. `alive` is asked after reading. */
-export function completeDetails(details: ProcessDetails, pid: number, alive: () => boolean): ProcessDetails {
-  const cut = details.command === '' || Buffer.byteLength(details.command) >= COMMAND_CAPACITY - 1;
-  const command = cut ? readCommand(pid) : details.command;
-  const executable = details.executable ?? readExecutable(pid);
+/** Of `cut` in struct rl_process_details: the root's side of a path had no room. */
+const CUT_EXECUTABLE = 1;
+const CUT_CGROUP = 2;
+
+/**
+ * Fills from /proc what the kernel's side could not read or had no room for; of a process that has ended, the leaf's
+ * side of a path is what there is. `alive` is asked after reading.
+ */
+export function completeDetails(
+  details: ProcessDetails,
+  pid: number,
+  alive: () => boolean,
+  cut: number = 0,
+): ProcessDetails {
+  const isCut = details.command === '' || Buffer.byteLength(details.command) >= COMMAND_CAPACITY - 1;
+  const command = isCut ? readCommand(pid) : details.command;
+  const needsPath = details.executable === null || (cut & CUT_EXECUTABLE) !== 0;
+  const executable = needsPath ? (readExecutable(pid) ?? details.executable) : details.executable;
   // On a host with cgroup v1 the cgroup2 hierarchy may hold everything in its root; systemd's own knows better.
-  const cgroup = details.cgroup === '/' ? readCgroup(pid) : details.cgroup;
+  const needsCgroup = details.cgroup === '/' || (cut & CUT_CGROUP) !== 0;
+  const cgroup = needsCgroup ? readCgroup(pid) : details.cgroup;
   if (!alive()) return details; // what was read may be another process's
   return { ...details, command: command || details.command, executable, cgroup };
 }

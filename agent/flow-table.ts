@@ -86,6 +86,7 @@ const CLASSES = 16;
 const TWO_32 = 2 ** 32;
 const AF_UNIX = 1;
 const UDP = 17;
+const UDPLITE = 136;
 
 /** Follows the kernel's flow table: tells what changed since the last poll, and gives flows back that are over. */
 export class FlowTable {
@@ -151,7 +152,7 @@ export class FlowTable {
       const flow = this.#readFlow(index);
       if (!isOver(flow)) continue;
       // Before the generation: the kernel may put another flow under this peer as soon as the old one has no name.
-      if (flow.protocol === UDP && flow.family !== AF_UNIX) this.#maps.peers.delete(encodePeer(flow));
+      if (isDatagram(flow)) this.#maps.peers.delete(encodePeer(flow));
       // Until the kernel hands the index out again, the old numbers must not look like a flow.
       this.#view.setUint32(index * RL_FLOW_SIZE + RL_FLOW_OFFSET.receives, 0, true);
       this.#view.setUint32(index * RL_FLOW_SIZE + RL_FLOW_OFFSET.sends, 0, true);
@@ -243,6 +244,11 @@ export class FlowTable {
     }
     this.#pairKeys.delete(flow);
   }
+}
+
+/** What the kernel gives a flow for each peer, where the socket is not connected. */
+export function isDatagram({ protocol, family }: FlowReading): boolean {
+  return family !== AF_UNIX && (protocol === UDP || protocol === UDPLITE);
 }
 
 function readCounts(view: DataView, at: number, length: number): number[] {

@@ -15,6 +15,7 @@ import { FlowTable } from './flow-table.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
+import { loadProfiles } from './profiles/profiles.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
 
@@ -85,6 +86,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
       maxApps: config.maxApps,
       metricsPerProcess: config.metricsPerProcess,
       services: new Set(config.services),
+      recognise: config.profiles ? recogniser() : () => null,
     }),
   );
   agent.start();
@@ -106,6 +108,11 @@ async function lock(directory: string): Promise<Server> {
     const message = `another agent uses ${directory}; stop it, or give this one folders of its own (--bpffs, --state-dir)`;
     throw new AgentError('AGENT_ALREADY_RUNNING', message, { cause });
   }
+}
+
+function recogniser(): (executable: string | null, command: string) => string | null {
+  const profiles = loadProfiles();
+  return (executable, command) => profiles.recognise({ executable, command })?.id ?? null;
 }
 
 function waitForSignal(): Promise<string> {

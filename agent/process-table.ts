@@ -29,6 +29,8 @@ export interface ProcessRecord {
   details: ProcessDetails;
   unit: string | null;
   container: string | null;
+  /** Of the catalogue of known programs; says what it is, never whether it relays. */
+  profile: string | null;
   app: string;
   counters: Counters;
   /** Changed since the last checkpoint. */
@@ -45,8 +47,10 @@ export interface ProcessMaps {
   events: RingBuffer;
 }
 
-/** What the table tells its owner. */
+/** What the table tells its owner, and asks it. */
 export interface TableListener {
+  /** The program's profile, by its details. */
+  recognise(details: ProcessDetails): string | null;
   /** A process is seen for the first time: `freed` where its slot was about to be given back when the agent died. */
   restore(record: ProcessRecord): 'keep' | 'freed';
   /** What a process's counters rose by since the last poll; the vector is used again. */
@@ -210,6 +214,7 @@ export class ProcessTable {
       details: UNKNOWN_DETAILS,
       unit: null,
       container: null,
+      profile: null,
       app: '',
       counters: makeCounters(),
       dirty: true,
@@ -230,15 +235,17 @@ export class ProcessTable {
     const key = Buffer.alloc(4);
     key.writeUInt32LE(record.slot);
     const value = this.#maps.details.lookup(key);
-    const kernel = value ? decodeDetails(readRlProcessDetails(new DataView(value.buffer, value.byteOffset), 0)) : null;
-    record.details = completeDetails(kernel ?? UNKNOWN_DETAILS, record.tgid, () => this.#isAlive(record));
+    const read = value ? readRlProcessDetails(new DataView(value.buffer, value.byteOffset), 0) : null;
+    const known = read ? decodeDetails(read) : UNKNOWN_DETAILS;
+    record.details = completeDetails(known, record.tgid, () => this.#isAlive(record), read?.cut);
+    record.profile = this.#listener.recognise(record.details);
     this.#place(record);
   }
 
   #place(record: ProcessRecord): void {
     Object.assign(record, placementOf(record.details.cgroup));
-    const { unit, container, name } = record;
-    record.app = appOf({ profile: null, unit, container, executable: record.details.executable, name });
+    const { profile, unit, container, name } = record;
+    record.app = appOf({ profile, unit, container, executable: record.details.executable, name });
     record.dirty = true;
   }
 

@@ -1,5 +1,5 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
-import type { FlowReading, FlowTable, PairReading } from './flow-table.ts';
+import { type FlowReading, type FlowTable, isDatagram, type PairReading } from './flow-table.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
@@ -159,5 +159,5 @@ export function keyOf({ tgid, startNs }: ProcessRecord): string {
 
 /** The kernel gives such a socket's flow the peer of its messages; the socket itself has none to close with. */
 function isUnconnected(flow: FlowReading): boolean {
-  return flow.protocol === 17 && flow.opened !== 2;
+  return isDatagram(flow) && flow.opened !== 2;
 }

@@ -8,11 +8,11 @@
  * Cost:   a task storage look-up a send or receive; some microseconds at a process's first touch;
  *         one hash look-up at each exec, rename and exit on the host.
  * Blind:  arguments that were paged out at the first touch stay empty here; the agent then reads
- *         /proc. Paths deeper than 24 components are cut at the root's side.
+ *         /proc. Paths of over 32 components or some 256 bytes are cut at the root's side, and say so.
  */
 
 #define KERNEL_SLOT 0
-#define MAX_PATH_COMPONENTS 24
+#define MAX_PATH_COMPONENTS 32 /* mount points on the way included */
 #define MAX_FILES 16
 
 static __always_inline struct rl_process_key key_of(struct task_struct *task)
@@ -72,9 +72,9 @@ static __always_inline void read_cgroup(struct task_struct *task, struct rl_proc
 	struct path_walk walk = {.out = d->cgroup, .node = node};
 
 	d->cgroup_id = BPF_CORE_READ(node, id);
-	bpf_loop(MAX_PATH_COMPONENTS, walk_cgroup, &walk, 0);
+	bool ended = bpf_loop(MAX_PATH_COMPONENTS, walk_cgroup, &walk, 0) < MAX_PATH_COMPONENTS;
 	d->cgroup_length = walk.length;
-	if (walk.cut)
+	if (walk.cut || !ended)
 		d->cut |= 2;
 }
 
@@ -109,9 +109,9 @@ static __always_inline void read_executable(struct task_struct *task, struct rl_
 		.dentry = BPF_CORE_READ(exe, f_path.dentry),
 		.mnt = BPF_CORE_READ(exe, f_path.mnt),
 	};
-	bpf_loop(MAX_PATH_COMPONENTS, walk_executable, &walk, 0);
+	bool ended = bpf_loop(MAX_PATH_COMPONENTS, walk_executable, &walk, 0) < MAX_PATH_COMPONENTS;
 	d->executable_length = walk.length;
-	if (walk.cut)
+	if (walk.cut || !ended)
 		d->cut |= 1;
 }
 

@@ -152,7 +152,7 @@ function measure(edges: readonly Edge[]): Direction {
     events,
     receivedShare,
     sentShare,
-    conservation: Math.min(receivedShare, sentShare),
+    conservation: Math.min(balance(receivedShare), balance(sentShare)),
     auc: ratio(
       sum(edges, (edge) => edge.auc * eventsOf(edge)),
       events,
@@ -182,6 +182,11 @@ function measure(edges: readonly Edge[]): Direction {
     sizes: regress(edges.reduce<SizeSums>((sums, edge) => addSizes(sums, edge.pair.sizes), NO_SIZES)),
     ...compareSizes(sources, destinations),
   };
+}
+
+/** In a window more may go out than came in: what had lain there before. That is not to conserve, either. */
+function balance(share: number): number {
+  return share > 1 ? 1 / share : share;
 }
 
 function eventsOf({ pair }: Edge): number {

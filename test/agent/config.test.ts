@@ -29,6 +29,8 @@ t.test('without any option the documented defaults hold', async (t) => {
     maxApps: 1000,
     metricsPerProcess: false,
     detachOnExit: false,
+    services: [],
+    profiles: true,
   });
 });
 
@@ -100,6 +102,26 @@ const LAYERS: readonly {
     variable: 'false',
     argv: ['--metrics-per-process'],
     values: [true, false, true],
+  },
+  {
+    flag: 'profiles',
+    key: 'profiles',
+    yaml: 'false',
+    variable: 'true',
+    argv: ['--no-profiles'],
+    values: [false, true, false],
+  },
+  {
+    flag: 'service',
+    key: 'services',
+    yaml: '[nginx, haproxy]',
+    variable: 'tor,i2pd',
+    argv: ['--service', 'coturn', '--service=my relay'],
+    values: [
+      ['nginx', 'haproxy'],
+      ['tor', 'i2pd'],
+      ['coturn', 'my relay'],
+    ],
   },
   {
     flag: 'detach-on-exit',

@@ -95,6 +95,7 @@ export function start(t: Test, host: Host, override: { maxApps?: number; metrics
     intervalSeconds: 1,
     maxApps: override.maxApps ?? 1000,
     services: new Set<string>(),
+    recognise: () => null,
     metricsPerProcess: override.metricsPerProcess ?? false,
   });
   const { setInterval } = globalThis;

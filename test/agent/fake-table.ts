@@ -26,6 +26,7 @@ export function makeTable(
   const started: string[] = [];
   const ended: string[] = [];
   const table = new ProcessTable(kernel.maps(), clock, {
+    recognise: () => null,
     restore: override.restore ?? (() => 'keep'),
     changed: ({ app }, delta) => {
       received.set(app, (received.get(app) ?? 0) + (delta[WIRE_RX_BYTES] as number));
