@@ -27,50 +27,44 @@ export const UNKNOWN_DETAILS: ProcessDetails = {
 const COMMAND_CAPACITY: number = RL_PROCESS_DETAILS_OFFSET.cgroup - RL_PROCESS_DETAILS_OFFSET.command;
 const DELETED = ' (deleted)';
 
+/** Of `cut` in struct rl_process_details: the root's side of a path had no room. */
+const CUT_EXECUTABLE = 1;
+const CUT_CGROUP = 2;
+const CUT = '…';
+
 export function decodeDetails(details: RlProcessDetails): ProcessDetails {
-  const executable = joinPath(details.executable, details.executableLength);
+  const executable = joinPath(details.executable, details.executableLength, details.cut & CUT_EXECUTABLE);
   return {
     executable: executable === '/' ? null : executable,
     command: decodeCommand(details.command, details.commandLength),
-    cgroup: joinPath(details.cgroup, details.cgroupLength),
+    cgroup: joinPath(details.cgroup, details.cgroupLength, details.cut & CUT_CGROUP),
     parentPid: details.parentTgid || null,
     netns: details.netns || null,
     fifos: details.fifos.slice(0, details.fifoCount).map(({ inode, modes }) => ({ inode, modes })),
   };
 }
 
-/** Of `cut` in struct rl_process_details: the root's side of a path had no room. */
-const CUT_EXECUTABLE = 1;
-const CUT_CGROUP = 2;
-
 /**
  * Fills from /proc what the kernel's side could not read or had no room for; of a process that has ended, the leaf's
  * side of a path is what there is. `alive` is asked after reading.
  */
-export function completeDetails(
-  details: ProcessDetails,
-  pid: number,
-  alive: () => boolean,
-  cut: number = 0,
-): ProcessDetails {
+export function completeDetails(details: ProcessDetails, pid: number, alive: () => boolean): ProcessDetails {
   const isCut = details.command === '' || Buffer.byteLength(details.command) >= COMMAND_CAPACITY - 1;
   const command = isCut ? readCommand(pid) : details.command;
-  const needsPath = details.executable === null || (cut & CUT_EXECUTABLE) !== 0;
+  const needsPath = details.executable === null || details.executable.startsWith(CUT);
   const executable = needsPath ? (readExecutable(pid) ?? details.executable) : details.executable;
   // On a host with cgroup v1 the cgroup2 hierarchy may hold everything in its root; systemd's own knows better.
-  const needsCgroup = details.cgroup === '/' || (cut & CUT_CGROUP) !== 0;
+  const needsCgroup = details.cgroup === '/' || details.cgroup.startsWith(CUT);
   const cgroup = needsCgroup ? readCgroup(pid) : details.cgroup;
   if (!alive()) return details; // what was read may be another process's
   return { ...details, command: command || details.command, executable, cgroup };
 }
 
-/** Components come from the leaf up, each with a NUL behind it. */
-function joinPath(bytes: Uint8Array, length: number): string {
+/** Components come from the leaf up, each with a NUL behind it; where the root's side is missing, … stands for it. */
+function joinPath(bytes: Uint8Array, length: number, cut: number): string {
   const parts = Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('utf8').split('\0');
-  return `/${parts
-    .filter((part) => part !== '')
-    .reverse()
-    .join('/')}`;
+  const path = parts.filter((part) => part !== '').reverse();
+  return `${cut ? CUT : ''}/${path.join('/')}`;
 }
 
 function decodeCommand(bytes: Uint8Array, length: number): string {

@@ -235,9 +235,8 @@ export class ProcessTable {
     const key = Buffer.alloc(4);
     key.writeUInt32LE(record.slot);
     const value = this.#maps.details.lookup(key);
-    const read = value ? readRlProcessDetails(new DataView(value.buffer, value.byteOffset), 0) : null;
-    const known = read ? decodeDetails(read) : UNKNOWN_DETAILS;
-    record.details = completeDetails(known, record.tgid, () => this.#isAlive(record), read?.cut);
+    const kernel = value ? decodeDetails(readRlProcessDetails(new DataView(value.buffer, value.byteOffset), 0)) : null;
+    record.details = completeDetails(kernel ?? UNKNOWN_DETAILS, record.tgid, () => this.#isAlive(record));
     record.profile = this.#listener.recognise(record.details);
     this.#place(record);
   }

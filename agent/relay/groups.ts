@@ -40,7 +40,7 @@ export interface Direction {
   readonly settledShare: number;
   readonly directShare: number;
   readonly sameRunShare: number;
-  /** Most of what was received came at a constant pace. */
+  /** What was received came at a constant pace. */
   readonly periodic: boolean;
   readonly datagrams: boolean;
   /** Bytes per message that one side lacks, on the side that lacks more. */
@@ -171,12 +171,7 @@ function measure(edges: readonly Edge[]): Direction {
       sum(edges, (edge) => edge.pair.sameRun),
       moves,
     ),
-    periodic:
-      sum(
-        sources.filter((flow) => isPeriodic(flow.gaps)),
-        (flow) => flow.received,
-      ) >
-      received / 2,
+    periodic: isPeriodic(sources.reduce((sums, flow) => add(sums, flow.gaps), zeroes(LAG_BUCKETS))),
     datagrams: [...sources, ...destinations].some((flow) => flow.protocol === 'udp'),
     missingPerMessage: Math.max(ratio(received - moved, receives), ratio(sent - moved - copied, sends)),
     sizes: regress(edges.reduce<SizeSums>((sums, edge) => addSizes(sums, edge.pair.sizes), NO_SIZES)),

@@ -35,7 +35,7 @@ export interface Weighed {
   readonly twoWay: boolean;
 }
 
-/** An exchange with less shows nothing: a login, a handshake, a request or two. */
+/** An exchange with less shows nothing: a login, a handshake, one old message that many sends happen to fit into. */
 const MIN_EVENTS = 16;
 const MIN_BYTES = 1024;
 /** A direction counts from this share of the exchange's bytes, or of its sends; the rest is acknowledgements. */
@@ -52,13 +52,18 @@ const FULLY_CONSERVED_DATAGRAMS = 0.95;
 /** In and out as good as equal where some of it was credited late. */
 const EQUAL_VOLUMES = 0.995;
 
-/** Above what independent flows reach (0.63 measured), below true pairs (0.94; held by buffers 0.86). */
-const FOLLOWS_AUC = 0.85;
-/** Constant rates: by chance an AUC is above 1 - p with probability p, so 3 % of pairs of equal calls pass. */
-const FOLLOWS_PERIODIC_AUC = 0.97;
-/** Sends in the same run of the thread as the receive are cause and effect already; lags need only not speak against. */
+/** A thread that sends in the same run as it received, without a sleep in between, sends because it received. */
 const SAME_RUN_SHARE = 0.8;
+/** Its lags need only not speak against it, as those of a loop that never sleeps would. */
 const SAME_RUN_AUC = 0.6;
+/** A select loop at full speed: some runs have many receives, and lags of their own. */
+const SOME_RUN_SHARE = 0.5;
+const SOME_RUN_AUC = 0.85;
+/** Other threads send: the lags are all there is. Independent flows reach 0.89, true pairs 0.96 and more. */
+const OTHER_RUN_AUC = 0.92;
+/** The same for constant rates: the one phase of two clocks is below 1 - p with probability p. */
+const SOME_RUN_PERIODIC_AUC = 0.97;
+const OTHER_RUN_PERIODIC_AUC = 0.99;
 /** A direction that follows only weakly: better than chance, or soon after. */
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
@@ -90,7 +95,7 @@ export const RULES: readonly Rule[] = [
     verdict: 'none',
     kind: 'undecided',
     why: 'too little traffic to tell',
-    holds: ({ all }) => sum(all, (d) => d.events) < MIN_EVENTS || sum(all, (d) => d.moved + d.copied) < MIN_BYTES,
+    holds: ({ all }) => sum(all, (d) => Math.min(d.events, d.receives)) < MIN_EVENTS || sum(all, (d) => d.moved + d.copied) < MIN_BYTES,
   },
   {
     verdict: 'relay',
@@ -201,9 +206,10 @@ export function isFramed(direction: Direction): boolean {
   );
 }
 
-export function follows(direction: Direction): boolean {
-  if (direction.sameRunShare >= SAME_RUN_SHARE) return direction.auc >= SAME_RUN_AUC;
-  return direction.auc >= (direction.periodic ? FOLLOWS_PERIODIC_AUC : FOLLOWS_AUC);
+export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
+  if (sameRunShare >= SAME_RUN_SHARE) return auc >= SAME_RUN_AUC;
+  if (sameRunShare >= SOME_RUN_SHARE) return auc >= (periodic ? SOME_RUN_PERIODIC_AUC : SOME_RUN_AUC);
+  return auc >= (periodic ? OTHER_RUN_PERIODIC_AUC : OTHER_RUN_AUC);
 }
 
 function followsWeakly(direction: Direction): boolean {

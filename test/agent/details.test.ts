@@ -81,10 +81,11 @@ t.test('a path that had no room is not shown as if it were whole', async (t) => 
   // Four components of 100 bytes each: with two there is room for another, with three there is none.
   const long = `/${Array.from({ length: 4 }, (_, i) => String(i).repeat(99)).join('/')}`;
   const short = '/usr/bin/x';
+  const leaf = `…/${Array.from({ length: 3 }, (_, i) => String(i + 1).repeat(99)).join('/')}`;
   for (const [executable, cgroup, expected] of [
-    [long, short, { executable: null, cgroup: short }],
-    [short, long, { executable: short, cgroup: '/' }],
-    [long, long, { executable: null, cgroup: '/' }],
+    [long, short, { executable: leaf, cgroup: short }],
+    [short, long, { executable: short, cgroup: leaf }],
+    [long, long, { executable: leaf, cgroup: leaf }],
     [short, short, { executable: short, cgroup: short }],
   ] as const) {
     t.match(decode({ executable, cgroup }), expected);
@@ -92,10 +93,12 @@ t.test('a path that had no room is not shown as if it were whole', async (t) => 
   const flagged = (cut: number): ProcessDetails =>
     decode({}, (bytes) => void bytes.writeUInt16LE(cut, RL_PROCESS_DETAILS_OFFSET.cut));
   const whole = decode();
+  const executable = '…/usr/sbin/nginx';
+  const cgroup = '…/system.slice/nginx.service';
   t.same(flagged(0), whole);
-  t.same(flagged(CUT_EXECUTABLE), { ...whole, executable: null });
-  t.same(flagged(CUT_CGROUP), { ...whole, cgroup: '/' });
-  t.same(flagged(CUT_EXECUTABLE | CUT_CGROUP), { ...whole, executable: null, cgroup: '/' });
+  t.same(flagged(CUT_EXECUTABLE), { ...whole, executable });
+  t.same(flagged(CUT_CGROUP), { ...whole, cgroup });
+  t.same(flagged(CUT_EXECUTABLE | CUT_CGROUP), { ...whole, executable, cgroup });
   t.equal(flagged(CUT_EXECUTABLE | CUT_CGROUP).command, 'nginx', 'the command has nothing to do with it');
 });
 

@@ -14,13 +14,12 @@ const bpfFileSystem = '/sys/fs/bpf';
 /** The pins of all test agents begin with this and the id of the process that started them. */
 const prefix = 'relayledger-test-';
 
-/** Without what tap puts there so that it also watches Node programs which a test starts. */
-const env: NodeJS.ProcessEnv = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.includes('TAP')),
-);
+/** tap has every Node program that a test starts load hooks of its own; the agent runs as its users run it. */
+const withoutTap = ['--unset=NODE_OPTIONS', 'setpriv', '--pdeathsig', 'KILL'];
 
 function removePins(bpffs: string, stateDir: string): void {
-  execFileSync(program, ['doctor', '--remove', '--bpffs', bpffs, '--state-dir', stateDir], { stdio: 'ignore', env });
+  const command = [...withoutTap, program, 'doctor', '--remove', '--bpffs', bpffs, '--state-dir', stateDir];
+  execFileSync('env', command, { stdio: 'ignore' });
 }
 
 /** Test runs that were killed outright could not clean up after themselves. */
@@ -107,8 +106,8 @@ export class Agent implements AsyncDisposable {
     const interval = ['--interval', String(this.#options.interval ?? 0.2)];
     const more = [...(this.#options.arguments ?? []), ...moreArguments];
     // It goes with this process, whatever ends that.
-    const command = ['--pdeathsig', 'KILL', program, 'agent', ...listen, ...this.places(), ...interval, ...more];
-    const child = spawn('setpriv', command, { stdio: ['ignore', log, log], env });
+    const command = [...withoutTap, program, 'agent', ...listen, ...this.places(), ...interval, ...more];
+    const child = spawn('env', command, { stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;
     child.once('exit', () => {
@@ -205,10 +204,9 @@ export async function run(
   uid?: number,
 ): Promise<Exit & { output: string; errors: string }> {
   const user = uid === undefined ? [] : ['--reuid', String(uid), '--regid', String(uid), '--clear-groups'];
-  const command = [...user, '--pdeathsig', 'KILL', program, ...commandArguments];
-  const child = spawn('setpriv', command, {
+  const command = [...withoutTap, ...user, program, ...commandArguments];
+  const child = spawn('env', command, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env,
     timeout: 20_000,
     killSignal: 'SIGKILL',
   });
