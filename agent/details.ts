@@ -55,7 +55,7 @@ export function completeDetails(details: ProcessDetails, pid: number, alive: () 
   const executable = needsPath ? (readExecutable(pid) ?? details.executable) : details.executable;
   // On a host with cgroup v1 the cgroup2 hierarchy may hold everything in its root; systemd's own knows better.
   const needsCgroup = details.cgroup === '/' || details.cgroup.startsWith(CUT);
-  const cgroup = needsCgroup ? readCgroup(pid) : details.cgroup;
+  const cgroup = needsCgroup ? (readCgroup(pid) ?? details.cgroup) : details.cgroup;
   if (!alive()) return details; // what was read may be another process's
   return { ...details, command: command || details.command, executable, cgroup };
 }
@@ -89,7 +89,7 @@ function readExecutable(pid: number): string | null {
   }
 }
 
-function readCgroup(pid: number): string {
+function readCgroup(pid: number): string | null {
   const lines = readOr(`/proc/${pid}/cgroup`, '').split('\n');
   const unified = lines.find((line) => line.startsWith('0::'))?.slice(3);
   const systemd = lines
@@ -97,7 +97,7 @@ function readCgroup(pid: number): string {
     ?.split(':')
     .slice(2)
     .join(':');
-  return (unified && unified !== '/' ? unified : systemd) ?? '/';
+  return (unified && unified !== '/' ? unified : systemd) ?? unified ?? null;
 }
 
 function readOr(path: string, otherwise: string): string {

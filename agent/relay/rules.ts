@@ -95,7 +95,8 @@ export const RULES: readonly Rule[] = [
     verdict: 'none',
     kind: 'undecided',
     why: 'too little traffic to tell',
-    holds: ({ all }) => sum(all, (d) => Math.min(d.events, d.receives)) < MIN_EVENTS || sum(all, (d) => d.moved + d.copied) < MIN_BYTES,
+    holds: ({ all }) =>
+      sum(all, (d) => Math.min(d.events, d.receives)) < MIN_EVENTS || sum(all, (d) => d.moved + d.copied) < MIN_BYTES,
   },
   {
     verdict: 'relay',
