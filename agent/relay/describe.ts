@@ -124,7 +124,9 @@ function nameOf({ key, pid, name }: RelayProcess): Pick<RelayReading, 'processKe
 function inNumbers(direction: Direction): string {
   const percent = (direction.conservation * 100).toFixed(1);
   const lag = direction.lagMedianMs < 1 ? direction.lagMedianMs.toPrecision(2) : direction.lagMedianMs.toFixed(0);
-  return ` (${percent} % of the bytes, median lag ${lag} ms, AUC ${direction.auc.toFixed(2)}, ${direction.events} sends)`;
+  const lagText = direction.lagMedianMs < 0.001 ? 'under 1 us' : `${lag} ms`;
+  const words = `${percent} % of the bytes, ${lagText} after the receive (median), AUC ${direction.auc.toFixed(2)}`;
+  return ` (${words}, ${direction.events} sends)`;
 }
 
 function measuresOf(direction: Direction): Pick<RelayReading, 'conservation' | 'auc' | 'lagMedianMs' | 'events'> {

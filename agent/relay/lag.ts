@@ -22,7 +22,7 @@ const CHANCE = 0.5;
 /** Gaps below this are the packets of one burst, not its period. */
 const BURST_MS = 1;
 /** Fewer gaps than this show no period. */
-const MIN_GAPS = 12;
+const MIN_GAPS = 6;
 /** The part of the gaps that lies within a factor of four where they are periodic. */
 const PERIODIC_SHARE = 0.9;
 

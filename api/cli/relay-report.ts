@@ -3,7 +3,6 @@ import {
   formatBytes,
   formatCount,
   formatEndpoint,
-  formatMilliseconds,
   formatPercent,
   formatStarted,
 } from './format.ts';
@@ -131,13 +130,9 @@ function differences(reading: RelayReading, relayer: Relayer, now: Date): string
 }
 
 /** The evidence in one sentence. */
-function whyText(reading: RelayReading): string {
-  return (
-    `why: ${reading.why} (${reading.kind}); lag ${formatMilliseconds(reading.lagMedianMs)} (median), ` +
-    `${formatPercent(reading.conservation)} of the bytes conserved, ` +
-    `AUC ${reading.auc.toFixed(2)} (0.5 is chance, 1 right after each receive), ` +
-    `from ${formatCount(reading.events)} matched sends`
-  );
+/** The ledger's own words, which have the figures in them. */
+function whyText({ why, kind }: RelayReading): string {
+  return `why: ${why} (${kind})`;
 }
 
 function directionLines(reading: RelayReading, relayer: Relayer, options: RelayReportOptions): string[] {

@@ -268,29 +268,30 @@ static void two_network_namespaces(void) {
   finish(fd);
 }
 
-/* One UDP socket, two processes: each sends, each receives what it happens to get. */
+static void receive_what_is_there(int fd) {
+  char buffer[100];
+  while (count_received(recv(fd, buffer, sizeof buffer, MSG_DONTWAIT)) > 0)
+    ;
+}
+
+/* One UDP socket connected to itself, two processes: each sends, each receives what it happens to get. */
 static void shared_datagrams(void) {
   struct endpoint self = endpoint_of(address, port);
   int fd = datagram_bind(address, port);
   if (connect(fd, address_of(&self), self.length) < 0)
     fail("connect");
-  pid_t child = split();
   for (int i = 0; i < 10; i++)
-    if (count_sent(send(fd, address, child ? 9 : 7, 0)) < 0)
-      fail("send");
-  if (child == 0)
-    usleep(10000);
-  for (char buffer[100]; count_received(recv(fd, buffer, sizeof buffer, child ? MSG_DONTWAIT : 0)) > 0;)
-    if (child == 0) {
-      int left = 0;
-      if (ioctl(fd, FIONREAD, &left) == 0 && left == 0)
-        break;
-    }
-  if (child == 0)
+    send_all(fd, 9);
+  pid_t child = split();
+  if (child == 0) {
+    for (int i = 0; i < 10; i++)
+      send_all(fd, 7);
+    for (int i = 0; i < 5; i++)
+      receive_exactly(fd, 9);
     truth_exit("child");
+  }
   reap(child);
-  for (char buffer[100]; count_received(recv(fd, buffer, sizeof buffer, MSG_DONTWAIT)) > 0;)
-    ;
+  receive_what_is_there(fd);
 }
 
 static const struct {
