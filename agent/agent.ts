@@ -386,7 +386,8 @@ export class Agent implements Readings, AsyncDisposable {
     if (row) {
       record.counters.set(row.counters);
       addCounters(this.#processesTotal, row.counters);
-      const { relay, settled } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
+      const { relay, settled, startedAt } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
+      record.startedAtMs = Date.parse(startedAt);
       this.#watch?.restore(record, relay, settled ?? NOTHING);
     }
     return 'keep';

@@ -5,7 +5,7 @@ import { join, resolve as resolvePath } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createServer } from '../api/server.ts';
 import { readTokenFile } from '../api/tokens.ts';
-import { bootTimeNs } from '../bpf/clock.ts';
+import { bootTimeNs, wallTimeMs } from '../bpf/clock.ts';
 import { RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
 import { Accounting } from './accounting.ts';
 import { Agent } from './agent.ts';
@@ -49,12 +49,17 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   ensureBpffs(config.bpffs);
   const cgroup = config.cgroup ?? findCgroupRoot();
 
-  const clock = { nowMs: Date.now, bootNs: bootTimeNs };
+  const clock = { nowMs: wallTimeMs, bootNs: bootTimeNs };
   const store = stack.use(Store.open(config.stateDir));
-  if (config.detachOnExit) stack.defer(() => void Accounting.remove(config.bpffs));
+  // An agent that could not start leaves nothing behind; one that adopted leaves what it found.
+  let removesAtEnd = false;
+  stack.defer(() => {
+    if (removesAtEnd) Accounting.remove(config.bpffs);
+  });
   const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup }));
+  removesAtEnd = config.detachOnExit || !accounting.adopted;
   for (const { feature, consequence, reason } of accounting.missing) logger.warn({ feature, reason }, consequence);
-  store.beginEpoch(`${bootId()}:${accounting.sinceNs}`, clock.nowMs());
+  store.beginEpoch(`${bootId()}:${accounting.sinceNs}`, Date.now());
 
   const maps = {
     interfaces: accounting.map('interfaces'),
@@ -92,6 +97,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   agent.start();
   const server = stack.use(createServer({ readings: agent, logger, version, tokens }));
   const { urls, socketPath } = await server.listen({ tcp: config.listen, socketPath: config.socket });
+  removesAtEnd = config.detachOnExit;
   logger.info({ urls, socketPath, cgroup, adopted: accounting.adopted }, accounting.adopted ? 'adopted' : 'accounting');
   logger.info({ signal: await stopped }, 'stopping; the kernel goes on counting unless told to detach');
 }

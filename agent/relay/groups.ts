@@ -72,7 +72,14 @@ export function exchanges(evidence: Evidence, withStale: boolean): Exchange[] {
 
 /** Several directions as one, for exchanges that are too short to be judged one by one. */
 export function pool(parts: readonly Direction[]): Direction {
-  return measure(parts.flatMap((part) => part.edges));
+  const whole = measure(parts.flatMap((part) => part.edges));
+  const volumeOf = (part: Direction): number => Math.max(part.received, part.sent);
+  // What one connection lacks doesn't make up for what another has too much.
+  const conservation = ratio(
+    sum(parts, (part) => part.conservation * volumeOf(part)),
+    sum(parts, volumeOf),
+  );
+  return { ...whole, conservation: Math.min(whole.conservation, conservation) };
 }
 
 /** A direction made of these pairs, whatever they carry. */
@@ -173,7 +180,10 @@ function measure(edges: readonly Edge[]): Direction {
     ),
     periodic: isPeriodic(sources.reduce((sums, flow) => add(sums, flow.gaps), zeroes(LAG_BUCKETS))),
     datagrams: [...sources, ...destinations].some((flow) => flow.protocol === 'udp'),
-    missingPerMessage: Math.max(ratio(received - moved, receives), ratio(sent - moved - copied, sends)),
+    missingPerMessage: Math.max(
+      ratio(Math.abs(received - moved), receives),
+      ratio(Math.abs(sent - moved - copied), sends),
+    ),
     sizes: regress(edges.reduce<SizeSums>((sums, edge) => addSizes(sums, edge.pair.sizes), NO_SIZES)),
     ...compareSizes(sources, destinations),
   };
