@@ -372,7 +372,6 @@ export class Agent implements Readings, AsyncDisposable {
     for (const record of freeable) this.#watch?.forget(record);
     this.#table.free(freeable);
     this.#table.retire();
-    this.#watch?.recycle();
     for (const [identity, { exitedAtMs }] of this.#gone) {
       if (exitedAtMs < now - FORGET_MS) this.#gone.delete(identity);
     }

@@ -50,6 +50,15 @@ export interface FlowReading {
   hostHash: bigint;
 }
 
+/** Whether a flow is over, as far as it shows. */
+export type FlowState = Pick<
+  FlowReading,
+  'id' | 'slot' | 'processGeneration' | 'closed' | 'opened' | 'protocol' | 'family'
+> & {
+  /** Of its last byte, CLOCK_MONOTONIC. */
+  lastNs: number;
+};
+
 /** What went from one flow to another. */
 export interface PairReading {
   source: number;
@@ -142,15 +151,15 @@ export class FlowTable {
 
   /**
    * Gives back what is over: the kernel starts anew at these indices.
-   * @param isOver asked for every flow in the table
+   * @param isOver asked for every flow in the table, of which it sees as much as it takes to tell
    * @returns the ids of those that were given back
    */
-  recycle(isOver: (flow: FlowReading) => boolean): number[] {
+  recycle(isOver: (flow: FlowState) => boolean): number[] {
     const freed: number[] = [];
     const slot = Buffer.alloc(4);
     for (const index of this.#live) {
+      if (!isOver(this.#readState(index))) continue;
       const flow = this.#readFlow(index);
-      if (!isOver(flow)) continue;
       // Before the generation: the kernel may put another flow under this peer as soon as the old one has no name.
       if (isDatagram(flow)) this.#maps.peers.delete(encodePeer(flow));
       // Until the kernel hands the index out again, the old numbers must not look like a flow.
@@ -167,6 +176,24 @@ export class FlowTable {
       freed.push(flow.id);
     }
     return freed;
+  }
+
+  #readState(index: number): FlowState {
+    const at = index * RL_FLOW_SIZE;
+    const view = this.#view;
+    const o = RL_FLOW_OFFSET;
+    const lastReceiveNs = Number(view.getBigUint64(at + o.lastReceiveNs, true));
+    const lastSendNs = Number(view.getBigUint64(at + o.lastSendNs, true));
+    return {
+      id: view.getUint32(at + o.generation, true) * TWO_32 + index,
+      slot: view.getUint32(at + o.slot, true),
+      processGeneration: view.getUint32(at + o.processGeneration, true),
+      lastNs: Math.max(lastReceiveNs, lastSendNs),
+      closed: view.getUint32(at + o.closed, true) !== 0,
+      opened: view.getUint8(at + o.opened),
+      protocol: view.getUint16(at + o.protocol, true),
+      family: view.getUint16(at + o.family, true),
+    };
   }
 
   #readFlow(index: number): FlowReading {
@@ -247,7 +274,7 @@ export class FlowTable {
 }
 
 /** What the kernel gives a flow for each peer, where the socket is not connected. */
-export function isDatagram({ protocol, family }: FlowReading): boolean {
+export function isDatagram({ protocol, family }: Pick<FlowReading, 'protocol' | 'family'>): boolean {
   return family !== AF_UNIX && (protocol === UDP || protocol === UDPLITE);
 }
 

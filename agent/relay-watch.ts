@@ -1,5 +1,5 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
-import { type FlowReading, type FlowTable, isDatagram, type PairReading } from './flow-table.ts';
+import { type FlowReading, type FlowState, type FlowTable, isDatagram, type PairReading } from './flow-table.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
@@ -20,18 +20,21 @@ interface Bytes {
   sentBytes: number;
 }
 
-/** Flows of a closed socket or an ended process are kept this long after their last byte. */
-const OVER_AFTER_NS = 5e9;
+const RECYCLE_EVERY_NS = 10e9;
+/** Flows of a closed socket or an ended process are kept this long after their last byte, to be judged. */
+const CLOSED_NS = 5e9;
 /** Flows of a socket that is not connected never close: they are over when they have been silent this long. */
-const SILENT_AFTER_NS = 300e9;
-/** The same where the table runs short. */
-const CROWDED_SILENT_AFTER_NS = 30e9;
-const CROWDED = 0.75;
+const SILENT_NS = 300e9;
+/** The same where the table fills up. */
+const CROWDED = 0.4;
+const CROWDED_CLOSED_NS = 2e9;
+const CROWDED_SILENT_NS = 30e9;
 
 /** Feeds the ledger from the kernel's flows, and each process's counters from the ledger. */
 export class RelayWatch {
   readonly #options: RelayWatchOptions;
   readonly #delta: Counters = makeCounters();
+  #recycledNs = 0;
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
 
@@ -52,6 +55,7 @@ export class RelayWatch {
     this.#ended.clear();
     const changes = ledger.judge(now.nowMs);
     for (const record of this.#options.processes.records()) this.#bill(record);
+    this.recycle();
     return changes;
   }
 
@@ -93,16 +97,21 @@ export class RelayWatch {
     this.#options.ledger.forget(keyOf(record));
   }
 
-  /** Gives flows back to the kernel that are over. */
+  /** Gives flows back to the kernel that are over; once in a while, or at every call where the table fills up. */
   recycle(): void {
     const { flows: table, processes, ledger, clock } = this.#options;
     const { monotonicNs } = clock();
-    const silentAfter = table.size > table.capacity * CROWDED ? CROWDED_SILENT_AFTER_NS : SILENT_AFTER_NS;
+    const crowded = table.size > table.capacity * CROWDED;
+    if (!crowded && monotonicNs - this.#recycledNs < RECYCLE_EVERY_NS) return;
+    this.#recycledNs = monotonicNs;
+    const closedFor = crowded ? CROWDED_CLOSED_NS : CLOSED_NS;
+    const silentFor = crowded ? CROWDED_SILENT_NS : SILENT_NS;
     const freed = table.recycle((flow) => {
-      const silence = monotonicNs - Math.max(flow.lastReceiveNs, flow.lastSendNs);
+      const silence = monotonicNs - flow.lastNs;
+      if (silence < closedFor) return false;
       const record = processes.bySlot(flow.slot, flow.processGeneration);
-      if (flow.closed || !record || record.exitedAtMs !== null) return silence > OVER_AFTER_NS;
-      return flow.remotePort !== 0 && isUnconnected(flow) && silence > silentAfter;
+      if (flow.closed || !record || record.exitedAtMs !== null) return true;
+      return isUnconnected(flow) && silence > silentFor;
     });
     if (freed.length > 0) ledger.forgetFlows(freed.map(String));
   }
@@ -158,6 +167,6 @@ export function keyOf({ tgid, startNs }: ProcessRecord): string {
 }
 
 /** The kernel gives such a socket's flow the peer of its messages; the socket itself has none to close with. */
-function isUnconnected(flow: FlowReading): boolean {
+function isUnconnected(flow: FlowState): boolean {
   return isDatagram(flow) && flow.opened !== 2;
 }

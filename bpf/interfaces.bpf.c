@@ -85,7 +85,7 @@ static __always_inline __u32 data_offset(struct sk_buff *skb)
 }
 
 /* As segment_header() in wire.bpf.c, from the packet's memory: a device hook has no helper for it. */
-static __always_inline __u32 device_segment_header(const unsigned char *ip_header)
+static __always_inline __u32 device_segment_header(const unsigned char *ip_header, struct packet *packet)
 {
 	__u8 head[IPV6_HEADER];
 	__u8 offset, next;
@@ -99,11 +99,22 @@ static __always_inline __u32 device_segment_header(const unsigned char *ip_heade
 	} else {
 		next = head[6];
 	}
+	if (head[0] >> 4 == 6 && next == IPPROTO_HOPOPTS) {
+		if (bpf_probe_read_kernel(&offset, 1, ip_header + IPV6_HEADER + JUMBO_OPTION + 12))
+			return 0;
+		packet->bytes -= JUMBO_OPTION;
+		return IPV6_HEADER + (offset >> 4) * 4;
+	}
 	if (next != IPPROTO_TCP)
 		return ip + UDP_HEADER;
 	if (bpf_probe_read_kernel(&offset, 1, ip_header + ip + 12))
 		return 0;
 	return ip + (offset >> 4) * 4;
+}
+
+static __always_inline bool is_ip(__be16 protocol)
+{
+	return protocol == bpf_htons(ETH_P_IP) || protocol == bpf_htons(ETH_P_IPV6);
 }
 
 /*
@@ -121,14 +132,16 @@ static __always_inline struct packet count_device(struct sk_buff *skb, struct rl
 
 	d->device_bytes += length + tag;
 	d->device_packets += 1;
-	if (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6)) {
+	if (!is_ip(protocol)) {
 		d->segmented_bytes += length + tag;
 		d->non_ip.bytes += packet.bytes;
 		d->non_ip.packets += 1;
 		return packet;
 	}
-	if (gso_size)
-		segment(&packet, device_segment_header(network), gso_size, shared->gso_segs);
+	if (gso_size) {
+		__u32 header = device_segment_header(network, &packet);
+		segment(&packet, header, gso_size, shared->gso_segs);
+	}
 	d->segmented_bytes += packet.bytes + packet.packets * (link_header + tag);
 	d->ip.bytes += packet.bytes;
 	d->ip.packets += packet.packets;
@@ -178,7 +191,7 @@ int BPF_PROG(net_dev_start_xmit, struct sk_buff *skb, struct net_device *dev)
 			d->forwarded.bytes += packet.bytes;
 			d->forwarded.packets += packet.packets;
 		}
-	} else if (sk->__sk_common.skc_family == AF_PACKET) {
+	} else if (sk->__sk_common.skc_family == AF_PACKET && is_ip(skb->protocol)) {
 		count_packet_socket(sk, packet.bytes, packet.packets);
 	}
 	return 0;
@@ -211,7 +224,7 @@ int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reaso
 		return 0;
 	struct sock *sk = skb->sk;
 	__be16 protocol = skb->protocol;
-	if (!sk || (protocol != bpf_htons(ETH_P_IP) && protocol != bpf_htons(ETH_P_IPV6)))
+	if (!sk || !is_ip(protocol))
 		return 0;
 	__u16 family = sk->__sk_common.skc_family;
 	if (family != AF_INET && family != AF_INET6)
@@ -219,8 +232,10 @@ int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reaso
 
 	struct packet packet = {.bytes = skb->len - (__u32)(skb->network_header - data_offset(skb)), .packets = 1};
 	struct skb_shared_info *shared = shared_info(skb);
-	if (shared && shared->gso_size)
-		segment(&packet, device_segment_header(skb->head + skb->network_header), shared->gso_size, shared->gso_segs);
+	if (shared && shared->gso_size) {
+		__u32 header = device_segment_header(skb->head + skb->network_header, &packet);
+		segment(&packet, header, shared->gso_size, shared->gso_segs);
+	}
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct rl_process *p = s ? get_process(s->owner) : NULL;
 	if (p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation)

@@ -17,6 +17,7 @@ extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
 #define IPV6_HEADER 40
 #define IPV6_FRAGMENT_HEADER 8
 #define UDP_HEADER 8
+#define JUMBO_OPTION 8
 
 struct packet {
 	__u64 bytes;
@@ -24,7 +25,7 @@ struct packet {
 };
 
 /* IP and transport header of a super-packet: what each further segment repeats. 0 if it can't be read. */
-static __always_inline __u32 segment_header(struct __sk_buff *skb)
+static __always_inline __u32 segment_header(struct __sk_buff *skb, struct packet *packet)
 {
 	__u8 first, offset, next;
 	__u32 ip = IPV6_HEADER;
@@ -37,6 +38,12 @@ static __always_inline __u32 segment_header(struct __sk_buff *skb)
 			return 0;
 	} else if (bpf_skb_load_bytes(skb, 6, &next, 1)) {
 		return 0;
+	}
+	if (next == IPPROTO_HOPOPTS) { /* over 64 KB: a jumbo option of 8 bytes, which the segments do not have */
+		if (bpf_skb_load_bytes(skb, IPV6_HEADER + JUMBO_OPTION + 12, &offset, 1))
+			return 0;
+		packet->bytes -= JUMBO_OPTION;
+		return IPV6_HEADER + (offset >> 4) * 4;
 	}
 	if (next != IPPROTO_TCP)
 		return ip + UDP_HEADER;
@@ -77,7 +84,8 @@ static __always_inline void measure(struct __sk_buff *skb, enum rl_direction dir
 	packet->bytes = skb->len;
 	packet->packets = 1;
 	if (skb->gso_size) {
-		segment(packet, segment_header(skb), skb->gso_size, skb->gso_segs);
+		__u32 header = segment_header(skb, packet);
+		segment(packet, header, skb->gso_size, skb->gso_segs);
 		return;
 	}
 	if (!bpf_cast_to_kern_ctx)
@@ -117,7 +125,9 @@ static __noinline int wait_for_owner(struct rl_socket *s, enum rl_direction dire
 		s->pending_since_ns = now;
 	count_unattributed(RL_UNCLAIMED, direction, bytes, packets); /* first: what settle_pending() takes off is there */
 	add_wire(&s->pending[direction], bytes, packets);
-	if (now - s->pending_since_ns > UNCLAIMED_PATIENCE_NS) {
+	/* Somebody may have claimed the socket, and taken what was pending, while this was being added. */
+	bool claimed = *(volatile __u8 *)&s->claim != RL_CLAIM_LISTENER;
+	if (claimed || now - s->pending_since_ns > UNCLAIMED_PATIENCE_NS) {
 		struct rl_process *p = get_process(s->owner);
 		if (p && p->generation == s->owner_generation)
 			claim(s, s->owner, p, RL_CLAIM_TOUCHED);

@@ -1,8 +1,10 @@
 import type { Role } from '../readings.ts';
+import { confidenceIn } from './confidence.ts';
 import { connectedBy } from './connected.ts';
 import { type Evidence, pairKey } from './evidence.ts';
 import { type Direction, directionOf } from './groups.ts';
 import type { Placement } from './hops.ts';
+import type { RuledPair } from './relay-process.ts';
 
 /*
  * How many bytes? A ruled direction is billed over all that its flows ever moved, so what was relayed before the
@@ -19,6 +21,9 @@ export interface Billed {
   readonly lowerBytes: number;
   readonly upperBytes: number;
   readonly fanOut: number;
+  readonly confidence: number;
+  /** The pair that carries most speaks for the direction. */
+  readonly main: RuledPair;
   /** One side goes on in another process of this host, which bills it. */
   readonly isChain: boolean;
 }
@@ -41,6 +46,7 @@ export function billPlacements(evidence: Evidence, placements: readonly Placemen
 function billDirection(placements: readonly Placement[], direction: Direction): Billed {
   const { received, sent, moved, copied } = direction;
   const smaller = Math.min(received, sent);
+  const main = placements.reduce((most, placement) => (placement.bytes > most.bytes ? placement : most)).pair;
   const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
   const isFannedOut = copied > FAN_OUT_SHARE * (moved + copied);
   const whole = moved >= WHOLE_SHARE * smaller ? smaller : moved;
@@ -61,6 +67,8 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
     lowerBytes: moved,
     upperBytes: Math.max(smaller, receivedBytes, sentBytes),
     fanOut: isFannedOut ? sent / Math.max(1, received) : 1,
+    confidence: confidenceIn(main.kind, direction.events),
+    main,
     isChain: placements.some(({ pair }) => pair.hopIn ?? pair.hopOut),
   };
 }

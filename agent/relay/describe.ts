@@ -1,5 +1,5 @@
 import type { Billed } from './bill.ts';
-import { confidenceOf, PIPE_CONFIDENCE } from './confidence.ts';
+import { confidenceIn, PIPE_CONFIDENCE } from './confidence.ts';
 import type { FlowEvidence } from './evidence.ts';
 import type { Direction } from './groups.ts';
 import type { Finding } from './judgement.ts';
@@ -13,14 +13,12 @@ const MAX_PEERS = 16;
 const PIPE: RelayPeer = { address: null, port: null, protocol: 'pipe', scope: 'loopback' };
 
 export function describeBilled(process: RelayProcess, billed: Billed): RelayReading {
-  const { direction, placements } = billed;
-  // The pair that carries most speaks for the direction.
-  const main = placements.reduce((most, placement) => (placement.bytes > most.bytes ? placement : most)).pair;
+  const { direction, placements, main } = billed;
   return {
     ...nameOf(process),
     verdict: 'relay',
     role: billed.role,
-    confidence: main.confidence,
+    confidence: billed.confidence,
     since: toIso(Math.min(...placements.map(({ pair }) => pair.sinceMs))),
     kind: billed.isChain ? 'chain' : main.kind,
     why: `${main.why}${inNumbers(direction)}${billed.isChain ? '; another process of this host carries it on' : ''}`,
@@ -39,7 +37,7 @@ export function describeSuspicion(process: RelayProcess, finding: Finding): Rela
     ...nameOf(process),
     verdict: 'suspected',
     role: null,
-    confidence: confidenceOf(finding),
+    confidence: confidenceIn(finding.kind, direction.events),
     since: toIso(
       Math.min(...direction.edges.map(({ source, destination }) => Math.max(source.firstMs, destination.firstMs))),
     ),

@@ -128,7 +128,7 @@ export class Hops {
 
   private mirrorOf(flow: FlowEvidence): End | undefined {
     const candidates = (this.ends.get(mirrorKey(flow)) ?? []).filter(
-      (end) => end.flow.id !== flow.id && faces(flow, end.flow),
+      ({ process, flow: other }) => other.id !== flow.id && faces(flow, process.flows.get(other.id) ?? other),
     );
     // Ports and kernel addresses are used again: the one that began at about the same time.
     return candidates.reduce<End | undefined>(

@@ -1,6 +1,6 @@
 import type { Relay, Verdict } from '../readings.ts';
 import { type Billed, billPlacements, mainRole } from './bill.ts';
-import { confidenceOf, PIPE_CONFIDENCE } from './confidence.ts';
+import { PIPE_CONFIDENCE } from './confidence.ts';
 import { describeBilled, describePipe, describeSuspicion, mergeReadings, toIso } from './describe.ts';
 import type { FlowEvidence, PairEvidence } from './evidence.ts';
 import { foldRetired, MAX_RETIRED } from './fold.ts';
@@ -96,7 +96,7 @@ export class RelayLedger {
     for (const account of crowded) this.fold(account);
   }
 
-  /** Forgets a process altogether, with its bill. */
+  /** Forgets a process altogether, with its bill. To be called once nobody will ask for it any more. */
   forget(processKey: string): void {
     const account = this.accounts.get(processKey);
     if (!account) return;
@@ -155,7 +155,7 @@ export class RelayLedger {
 
   private open({ key, pid, name }: ProcessState): Account {
     const account: Account = {
-      process: new RelayProcess(key, pid, name, confidenceOf),
+      process: new RelayProcess(key, pid, name),
       verdict: 'none',
       role: null,
       receivedBytes: 0,
@@ -258,6 +258,9 @@ export class RelayLedger {
     const remote = this.pipes.sumRemote(process);
     this.drop(process.flows.values());
     process.compact(remote);
+    // Nothing to say of it, then or later; who asks for a process that isn't known hears the same.
+    const isOfInterest = account.verdict !== 'none' || account.role !== null || process.fifos.length > 0;
+    if (!isOfInterest) this.accounts.delete(process.key);
   }
 
   private drop(flows: Iterable<FlowEvidence>): void {
@@ -283,7 +286,6 @@ function summarise({ process, settled, billed, piped }: Account): Summary | null
     ...settled.map((reading) => ({ ...reading, role: reading.role ?? 'service', sinceMs: Date.parse(reading.since) })),
     ...billed.map((item) => ({
       ...item,
-      confidence: Math.max(...item.placements.map(({ pair }) => pair.confidence)),
       sinceMs: Math.min(...item.placements.map(({ pair }) => pair.sinceMs)),
     })),
     ...piped.map((relay) => ({
@@ -334,5 +336,5 @@ function isRelayed({ passage }: Placement): boolean {
 
 /** Just to see where it leads. */
 function toRuled({ source, destination }: PairEvidence, { kind, why }: Finding): RuledPair {
-  return { source, destination, kind, why, sinceMs: 0, confidence: 0, hopIn: null, hopOut: null };
+  return { source, destination, kind, why, sinceMs: 0, hopIn: null, hopOut: null };
 }

@@ -15,7 +15,6 @@ export interface RuledPair extends Pick<Finding, 'kind' | 'why'> {
   readonly source: string;
   readonly destination: string;
   readonly sinceMs: number;
-  readonly confidence: number;
   /** Where another process of this host takes it from, takes it to; null where none does. Once found, that stays, too. */
   hopIn: ReadonlySet<Scope> | null;
   hopOut: ReadonlySet<Scope> | null;
@@ -60,7 +59,6 @@ export class RelayProcess {
   goneReceived = 0;
   goneSent = 0;
   endedAtMs: number | null = null;
-  private readonly confidenceOf: (finding: Finding) => number;
   private votes: Map<string, number> = new Map();
   private readonly snapshots: Snapshot[] = [];
   private ruledByFlow: Map<string, RuledPair[]> | null = null;
@@ -68,11 +66,10 @@ export class RelayProcess {
   private changed = false;
   private evaluatedAtEnd = false;
 
-  constructor(key: string, pid: number, name: string, confidenceOf: (finding: Finding) => number) {
+  constructor(key: string, pid: number, name: string) {
     this.key = key;
     this.pid = pid;
     this.name = name;
-    this.confidenceOf = confidenceOf;
   }
 
   add(flows: readonly FlowEvidence[], pairs: readonly PairEvidence[]): void {
@@ -149,7 +146,6 @@ export class RelayProcess {
   private vote(findings: readonly Dated[]): void {
     const votes = new Map<string, number>();
     for (const { finding, fromMs } of findings) {
-      const confidence = this.confidenceOf(finding);
       for (const { pair, source, destination } of finding.directions.flatMap((direction) => direction.edges)) {
         const key = pairKey(pair.source, pair.destination);
         if (this.ruled.has(key) || votes.has(key)) continue;
@@ -164,7 +160,6 @@ export class RelayProcess {
           kind: finding.kind,
           why: finding.why,
           sinceMs: Math.max(fromMs, source.firstMs, destination.firstMs),
-          confidence,
           hopIn: null,
           hopOut: null,
         });

@@ -38,7 +38,7 @@ export interface Weighed {
 /** An exchange with less shows nothing: a login, a handshake, one old message that many sends happen to fit into. */
 const MIN_EVENTS = 16;
 const MIN_BYTES = 1024;
-/** A direction counts from this share of the exchange's bytes, or of its sends; the rest is acknowledgements. */
+/** A direction counts from this share of the largest one's bytes, or of its sends; the rest is acknowledgements. */
 const MAIN_BYTES_SHARE = 0.03;
 const MAIN_EVENTS_SHARE = 0.1;
 
@@ -183,12 +183,14 @@ export function relayedDirections(exchange: Exchange, kind: RelayKind): Exchange
 }
 
 export function weigh(all: Exchange): Weighed {
-  const volume = sum(all, (d) => Math.max(d.received, d.sent));
-  const events = sum(all, (d) => d.events);
-  const main = all.filter(
-    (d) => Math.max(d.received, d.sent) >= MAIN_BYTES_SHARE * volume || d.events >= MAIN_EVENTS_SHARE * events,
-  );
+  const volume = Math.max(...all.map(volumeOf));
+  const events = Math.max(...all.map((d) => d.events));
+  const main = all.filter((d) => volumeOf(d) >= MAIN_BYTES_SHARE * volume || d.events >= MAIN_EVENTS_SHARE * events);
   return { all, main, twoWay: main.length > 1 };
+}
+
+function volumeOf({ received, sent }: Direction): number {
+  return Math.max(received, sent);
 }
 
 function conserves(direction: Direction, share: number): boolean {

@@ -1,10 +1,10 @@
 import t from 'tap';
-import { type FlowReading, FlowTable } from '../../agent/flow-table.ts';
+import { type FlowState, FlowTable } from '../../agent/flow-table.ts';
 import { RL_FLOW_OFFSET, RL_FLOW_SIZE } from '../../bpf/layouts.ts';
 import { AF_UNIX, type FakeFlow, makeFlowTable, mapped, pair, UDP } from './fake-flows.ts';
 
 const all = (): boolean => true;
-const closed = (flow: FlowReading): boolean => flow.closed;
+const closed = (flow: FlowState): boolean => flow.closed;
 
 t.test('a flow that is given back leaves nothing behind', async (t) => {
   const { kernel, table, changed } = makeFlowTable();

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { type FlowReading, FlowTable } from '../../agent/flow-table.ts';
+import { type FlowState, FlowTable } from '../../agent/flow-table.ts';
 import { RL_FLOW_OFFSET, RL_FLOW_SIZE, RL_PAIR_OFFSET, RL_PAIR_SIZE } from '../../bpf/layouts.ts';
 import { type FakeFlow, type FlowShape, makeFlowTable, mapped, pair, UDP } from './fake-flows.ts';
 
-const closed = (flow: FlowReading): boolean => flow.closed;
+const closed = (flow: FlowState): boolean => flow.closed;
 
 t.test('every field of a flow finds its place', async (t) => {
   const { kernel, table } = makeFlowTable();

@@ -32,12 +32,8 @@ const NAMELESS = new Set(['python3', 'node', 'pyrelay']);
 
 export function score(truth: Truth, replayed: Replayed): Score {
   const { ledger, names, parents, pids } = replayed;
-  const mine = withDescendants(truth.pids, parents);
+  const mine = programOf(truth, names, parents);
   const others = withDescendants(truth.other_relays ?? [], parents);
-  if (!truth.comm.some((name) => NAMELESS.has(name))) {
-    const comms = new Set(truth.comm.map((name) => name.slice(0, 15)));
-    for (const pid of pids) if (comms.has(names.get(pid) ?? '')) mine.add(pid);
-  }
   const relays = pids.map((pid): [number, Relay] => [pid, ledger.relayOf(String(pid))]);
   const own = relays.filter(([pid]) => mine.has(pid));
   const billedIn = own.reduce((sum, [, relay]) => sum + relay.receivedBytes, 0);
@@ -68,11 +64,24 @@ export function score(truth: Truth, replayed: Replayed): Score {
   };
 }
 
+/** The processes that the scenario is about. */
+export function programOf(
+  truth: Truth,
+  names: ReadonlyMap<number, string>,
+  parents: ReadonlyMap<number, number>,
+): Set<number> {
+  const program = withDescendants(truth.pids, parents);
+  if (truth.comm.some((name) => NAMELESS.has(name))) return program;
+  const comms = new Set(truth.comm.map((name) => name.slice(0, 15)));
+  for (const [pid, name] of names) if (comms.has(name)) program.add(pid);
+  return program;
+}
+
 function relativeError(billed: number, wanted: number): number {
   return wanted === 0 ? billed : Math.abs(billed / wanted - 1);
 }
 
-function withDescendants(pids: readonly number[], parents: ReadonlyMap<number, number>): Set<number> {
+export function withDescendants(pids: readonly number[], parents: ReadonlyMap<number, number>): Set<number> {
   const family = new Set(pids);
   for (let size = -1; size !== family.size; ) {
     size = family.size;

@@ -4,13 +4,15 @@
  */
 import { callClient, callServer, dnsClient } from './datagrams.ts';
 import { httpClient, httpServer } from './http.ts';
-import { tcpClient, tcpServer } from './streams.ts';
+import { type TcpClientOptions, tcpClient, tcpServer } from './streams.ts';
 import { tally } from './tally.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: each end knows its own options
 const ENDS: Readonly<Record<string, (options: any) => Promise<void>>> = {
   'tcp-server': tcpServer,
   'tcp-client': tcpClient,
+  // Several to different servers, in one process.
+  'tcp-clients': async (list: TcpClientOptions[]) => void (await Promise.all(list.map(tcpClient))),
   'http-server': httpServer,
   'http-client': httpClient,
   'call-server': callServer,
@@ -30,4 +32,4 @@ function finish(): never {
 
 process.on('SIGTERM', finish);
 await run(options);
-if (name.endsWith('-client')) finish();
+if (!name.endsWith('-server')) finish();

@@ -96,7 +96,8 @@ async function pump(socket: Socket, bytes: number, seconds: number): Promise<voi
   const begin = performance.now();
   for (let sent = 0; sent < bytes; await sleep(TICK_MS)) {
     if (socket.closed) throw new Error('the connection was closed');
-    const due = seconds === 0 ? bytes : Math.min(bytes, (bytes * (performance.now() - begin + TICK_MS)) / 1000 / seconds);
+    const due =
+      seconds === 0 ? bytes : Math.min(bytes, (bytes * (performance.now() - begin + TICK_MS)) / 1000 / seconds);
     while (sent < Math.floor(due) && socket.writableLength < BACKLOG) {
       const piece = DATA.subarray(0, Math.min(Math.floor(due) - sent, 1 << 16));
       write(socket, piece);
@@ -136,7 +137,9 @@ export async function tcpServer({ address, port, certificate }: TcpServerOptions
 
 async function dial({ to, via, destination, tls }: TcpClientOptions): Promise<[Socket, Reader]> {
   const [host, port] = to;
-  const socket = tls ? connectTls({ host, port, rejectUnauthorized: false, servername: 'bench.test' }) : connect({ host, port });
+  const socket = tls
+    ? connectTls({ host, port, rejectUnauthorized: false, servername: 'bench.test' })
+    : connect({ host, port });
   await once(socket, tls ? 'secureConnect' : 'connect');
   socket.setNoDelay();
   socket.on('error', () => undefined);
