@@ -67,7 +67,7 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
     lowerBytes: moved,
     upperBytes: Math.max(smaller, receivedBytes, sentBytes),
     fanOut: isFannedOut ? sent / Math.max(1, received) : 1,
-    confidence: confidenceIn(main.kind, direction.events),
+    confidence: confidenceIn(main.kind, Math.max(direction.events, main.events)),
     main,
     isChain: placements.some(({ pair }) => pair.hopIn ?? pair.hopOut),
   };

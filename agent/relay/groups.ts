@@ -1,6 +1,6 @@
 import { connectedBy } from './connected.ts';
 import { add, addSizes, type Evidence, type FlowEvidence, type PairEvidence, type SizeSums } from './evidence.ts';
-import { ageDistribution, auc, isPeriodic, LAG_BUCKETS, percentileMs, total } from './lag.ts';
+import { ageDistribution, auc, isPeriodic, percentileMs, total } from './lag.ts';
 
 /*
  * Which flows belong together? A pair that matters to either end is an edge; edges that share a source or a
@@ -65,9 +65,10 @@ const MAIN_SHARE = 0.5;
 const MIN_SIZE_VARIANCE = 16;
 const MIN_SIZED_MESSAGES = 8;
 
-/** @param withStale whether pairs that look like stale credit count as well */
-export function exchanges(evidence: Evidence, withStale: boolean): Exchange[] {
-  return connectedBy(directions(evidence, withStale), flowsOf);
+export function exchanges(edges: readonly Edge[]): Exchange[] {
+  // A flow is a different node as a source than as a destination: an echo joins nothing.
+  const directions = connectedBy(edges, (edge) => [`from ${edge.pair.source}`, `to ${edge.pair.destination}`]);
+  return connectedBy(directions.map(measure), flowsOf);
 }
 
 /** Several directions as one, for exchanges that are too short to be judged one by one. */
@@ -88,27 +89,34 @@ export function directionOf(evidence: Evidence, pairs: readonly PairEvidence[]):
   return measure(pairs.flatMap((pair) => makeEdge(evidence, pair, ages) ?? []));
 }
 
-function directions(evidence: Evidence, withStale: boolean): Direction[] {
-  // A flow is a different node as a source than as a destination: an echo joins nothing.
-  const grouped = connectedBy(edges(evidence, withStale), (edge) => [
-    `from ${edge.pair.source}`,
-    `to ${edge.pair.destination}`,
-  ]);
-  return grouped.map(measure);
-}
-
-function edges(evidence: Evidence, withStale: boolean): Edge[] {
+/** The pairs that matter. */
+export function edgesOf(evidence: Evidence): Edge[] {
   const ages = new Map<string, number[] | null>();
   const found: Edge[] = [];
   for (const pair of evidence.pairs.values()) {
-    const carried = pair.moved + pair.copied;
-    const edge = carried > 0 && makeEdge(evidence, pair, ages);
-    if (!edge || edge.source.received === 0) continue;
-    if (carried < EDGE_SHARE * edge.destination.sent && carried < EDGE_SHARE * edge.source.received) continue;
-    if (!withStale && edge.auc < STALE_AUC && carried < MAIN_SHARE * edge.destination.sent) continue;
-    found.push(edge);
+    if (!matters(evidence, pair)) continue;
+    const edge = makeEdge(evidence, pair, ages);
+    if (edge) found.push(edge);
   }
   return found;
+}
+
+/** Paid from credit that happened to lie there, to all appearance: it joins exchanges that have nothing in common. */
+export function isStale({ pair, destination, auc }: Edge): boolean {
+  return auc < STALE_AUC && pair.moved + pair.copied < MAIN_SHARE * destination.sent;
+}
+
+function matters(evidence: Evidence, pair: PairEvidence): boolean {
+  const source = evidence.flows.get(pair.source);
+  const destination = evidence.flows.get(pair.destination);
+  if (!source || !destination || isAmongOneHost(source, destination)) return false;
+  return isEdge(pair.moved + pair.copied, source.received, destination.sent);
+}
+
+/** Whether what went from a source to a destination is enough of what the one received, or the other sent. */
+export function isEdge(carried: number, received: number, sent: number): boolean {
+  if (carried === 0 || received === 0) return false;
+  return carried >= EDGE_SHARE * sent || carried >= EDGE_SHARE * received;
 }
 
 function makeEdge(evidence: Evidence, pair: PairEvidence, ages: Map<string, number[] | null>): Edge | undefined {
@@ -143,7 +151,7 @@ function measure(edges: readonly Edge[]): Direction {
   const copied = sum(edges, (edge) => edge.pair.copied);
   const moves = sum(edges, (edge) => edge.pair.moves);
   const events = sum(edges, eventsOf);
-  const lags = edges.reduce((sums, edge) => add(sums, edge.pair.lags), zeroes(LAG_BUCKETS));
+  const lags = sumCounts(edges, (edge) => edge.pair.lags);
   const receivedShare = ratio(moved, received);
   const sentShare = ratio(moved + copied, sent);
   return {
@@ -178,7 +186,7 @@ function measure(edges: readonly Edge[]): Direction {
       sum(edges, (edge) => edge.pair.sameRun),
       moves,
     ),
-    periodic: isPeriodic(sources.reduce((sums, flow) => add(sums, flow.gaps), zeroes(LAG_BUCKETS))),
+    periodic: isPeriodic(sumCounts(sources, (flow) => flow.gaps)),
     datagrams: [...sources, ...destinations].some((flow) => flow.protocol === 'udp'),
     missingPerMessage: Math.max(
       ratio(Math.abs(received - moved), receives),
@@ -198,6 +206,8 @@ function eventsOf({ pair }: Edge): number {
   return pair.moves + pair.copies;
 }
 
+/** The distance of counts that have nothing in common, or that nothing is known of. */
+const DISJOINT = 2;
 const NO_SIZES: SizeSums = { count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 };
 
 function regress({ count, x, y, xx, yy, xy }: SizeSums): Direction['sizes'] {
@@ -213,9 +223,10 @@ function compareSizes(
   sources: readonly FlowEvidence[],
   destinations: readonly FlowEvidence[],
 ): Pick<Direction, 'sizeDistance' | 'commonestSizeShare'> {
-  const received = sources.reduce((sums, flow) => add(flow.receivedSizes, sums), zeroes(0));
-  const sent = destinations.reduce((sums, flow) => add(flow.sentSizes, sums), zeroes(0));
+  const received = sumCounts(sources, (flow) => flow.receivedSizes);
+  const sent = sumCounts(destinations, (flow) => flow.sentSizes);
   const messages = total(received);
+  if (messages === 0) return { sizeDistance: DISJOINT, commonestSizeShare: 1 };
   return {
     sizeDistance: ratio(
       sum(received, (count, index) => Math.abs(count - (sent[index] ?? 0))),
@@ -236,6 +247,9 @@ function ratio(part: number, whole: number): number {
   return part / Math.max(1, whole);
 }
 
-function zeroes(length: number): number[] {
-  return new Array<number>(length).fill(0);
+function sumCounts<T>(items: readonly T[], countsOf: (item: T) => readonly number[]): readonly number[] {
+  const [first, ...rest] = items;
+  if (first === undefined) return [];
+  // Most directions have one source and one destination: nothing to add, nothing to copy.
+  return rest.reduce((sums, item) => add(sums, countsOf(item)), countsOf(first));
 }

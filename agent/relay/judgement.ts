@@ -1,5 +1,5 @@
 import type { Evidence } from './evidence.ts';
-import { type Direction, type Exchange, exchanges, pool } from './groups.ts';
+import { type Direction, type Exchange, edgesOf, exchanges, isStale, pool } from './groups.ts';
 import { conservesButForFraming, type Ruling, relayedDirections, rule } from './rules.ts';
 
 /** What one view of a process says about some of its directions. */
@@ -17,12 +17,15 @@ const POOL_MEMBER_CONSERVED = 0.5;
  * judged with such pairs and again without, and what relays in either view relays.
  */
 export function judgeEvidence(evidence: Evidence): Finding[] {
-  const whole = judgeExchanges(exchanges(evidence, true));
+  const edges = edgesOf(evidence);
+  const whole = judgeExchanges(exchanges(edges));
+  const fresh = edges.filter((edge) => !isStale(edge));
+  if (fresh.length === edges.length) return whole;
   const relayed = new Set(whole.filter(isRelay).flatMap(pairsOf));
-  const fresh = judgeExchanges(exchanges(evidence, false)).filter(
+  const more = judgeExchanges(exchanges(fresh)).filter(
     (finding) => isRelay(finding) && !pairsOf(finding).some((pair) => relayed.has(pair)),
   );
-  return [...whole, ...fresh];
+  return [...whole, ...more];
 }
 
 function judgeExchanges(all: readonly Exchange[]): Finding[] {

@@ -336,5 +336,5 @@ function isRelayed({ passage }: Placement): boolean {
 
 /** Just to see where it leads. */
 function toRuled({ source, destination }: PairEvidence, { kind, why }: Finding): RuledPair {
-  return { source, destination, kind, why, sinceMs: 0, hopIn: null, hopOut: null };
+  return { source, destination, kind, why, sinceMs: 0, events: 0, hopIn: null, hopOut: null };
 }

@@ -1,5 +1,6 @@
 import type { Scope } from '../readings.ts';
 import { type Evidence, type FlowEvidence, flowSince, type PairEvidence, pairKey, pairSince } from './evidence.ts';
+import { isAmongOneHost, isEdge } from './groups.ts';
 import { type Finding, judgeEvidence } from './judgement.ts';
 
 /* The evidence of one process, and what its evaluations have ruled so far. */
@@ -15,6 +16,8 @@ export interface RuledPair extends Pick<Finding, 'kind' | 'why'> {
   readonly source: string;
   readonly destination: string;
   readonly sinceMs: number;
+  /** Those that the ruling was made on: of the whole exchange, of all short connections taken together. */
+  readonly events: number;
   /** Where another process of this host takes it from, takes it to; null where none does. Once found, that stays, too. */
   hopIn: ReadonlySet<Scope> | null;
   hopOut: ReadonlySet<Scope> | null;
@@ -107,13 +110,35 @@ export class RelayProcess {
     this.evaluatedAtEnd = this.endedAtMs !== null;
     if (this.pairs.size === 0) return;
     const start = this.windowStart(nowMs);
-    const findings = [
-      ...judgeEvidence(this).map((finding) => ({ finding, fromMs: 0 })),
-      ...(start ? judgeEvidence(this.since(start)).map((finding) => ({ finding, fromMs: start.atMs })) : []),
-    ];
+    const findings = this.hasUnruledEdge(start) ? this.judge(start) : [];
     this.vote(findings.filter(({ finding }) => finding.verdict === 'relay'));
     this.suspect(findings.map(({ finding }) => finding).filter((finding) => finding.verdict === 'suspected'));
     this.takeSnapshot(nowMs);
+  }
+
+  private judge(start: Snapshot | undefined): Dated[] {
+    return [
+      ...judgeEvidence(this).map((finding) => ({ finding, fromMs: 0 })),
+      ...(start ? judgeEvidence(this.since(start)).map((finding) => ({ finding, fromMs: start.atMs })) : []),
+    ];
+  }
+
+  /** Else there is nothing left to rule: the case of a relay that only relays, most of the time. */
+  private hasUnruledEdge(start: Snapshot | undefined): boolean {
+    for (const [key, pair] of this.pairs) {
+      if (this.ruled.has(key)) continue;
+      const source = this.flows.get(pair.source);
+      const destination = this.flows.get(pair.destination);
+      if (!source || !destination || isAmongOneHost(source, destination)) continue;
+      const carried = pair.moved + pair.copied;
+      if (isEdge(carried, source.received, destination.sent)) return true;
+      if (!start) continue;
+      const then = start.pairs.get(key);
+      const received = source.received - (start.flows.get(source.id)?.received ?? 0);
+      const sent = destination.sent - (start.flows.get(destination.id)?.sent ?? 0);
+      if (isEdge(carried - (then ? then.moved + then.copied : 0), received, sent)) return true;
+    }
+    return false;
   }
 
   /** Remembers what a flow moved whose evidence goes. */
@@ -146,6 +171,7 @@ export class RelayProcess {
   private vote(findings: readonly Dated[]): void {
     const votes = new Map<string, number>();
     for (const { finding, fromMs } of findings) {
+      const events = finding.directions.reduce((sum, direction) => sum + direction.events, 0);
       for (const { pair, source, destination } of finding.directions.flatMap((direction) => direction.edges)) {
         const key = pairKey(pair.source, pair.destination);
         if (this.ruled.has(key) || votes.has(key)) continue;
@@ -160,6 +186,7 @@ export class RelayProcess {
           kind: finding.kind,
           why: finding.why,
           sinceMs: Math.max(fromMs, source.firstMs, destination.firstMs),
+          events,
           hopIn: null,
           hopOut: null,
         });

@@ -25,10 +25,7 @@ function reduce(lines: readonly string[], truth: Truth): string[] {
     if ('comm' in line) names.set(line.comm, line.n);
     if ('fork' in line) parents.set(line.fork, line.pp);
   }
-  const wanted = new Set([
-    ...programOf(truth, names, parents),
-    ...withDescendants(truth.other_relays ?? [], parents),
-  ]);
+  const wanted = new Set([...programOf(truth, names, parents), ...withDescendants(truth.other_relays ?? [], parents)]);
   const paired = new Set<string>();
   const piped = new Set<number>();
   for (const line of parsed) {

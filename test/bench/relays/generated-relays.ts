@@ -32,7 +32,7 @@ export const generatedRelays: readonly Scenario[] = [
     name: 'one-socket-8-calls',
     ...call,
     ...udp,
-    programs: [callServers(8), relay('oneSocket', { ports: 8 })],
+    programs: [callServers(8), relay('oneSocket', { listen: ['0.0.0.0', 8000], ports: 8 })],
     drivers: [calls(8, { from: '198.51.100.2' })],
   },
   {
@@ -40,8 +40,11 @@ export const generatedRelays: readonly Scenario[] = [
     ...tcp,
     programs: [
       tcpServer,
-      at('server', ...ours('relay.ts', 'demultiplex', JSON.stringify({ listen: [SERVER, 8000], to: [SERVER, 9000] }))),
-      at('middle', 'sh', '-c', `sleep 0.4; exec "$@"`, 'sh', ...relay('multiplex', { to: [SERVER, 8000] }).command),
+      {
+        ...at('server', ...ours('relay.ts', 'demultiplex', `{"listen":["${SERVER}",8000],"to":["${SERVER}",9000]}`)),
+        listens: ['tcp', 8000],
+      },
+      relay('multiplex', { to: [SERVER, 8000] }),
     ],
     drivers: [bulk({ connections: 8, up: 256 * KIB, down: 768 * KIB })],
     alsoRelay: ['bench-relay', 'node'],

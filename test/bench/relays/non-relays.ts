@@ -321,14 +321,7 @@ export const nonRelays: readonly Scenario[] = [
     ...none,
     programs: [
       end('server', 'tcp-server', { address: SERVER, port: 9000 }),
-      at(
-        'middle',
-        'sh',
-        '-c',
-        'sleep 0.4; exec "$@"',
-        'sh',
-        ...ours('web-app.ts', MIDDLE, 8000, SERVER, 9000, 4000, 9000),
-      ),
+      at('middle', ...ours('web-app.ts', MIDDLE, 8000, SERVER, 9000, 4000, 9000)),
     ],
     listening: [['tcp', 8000]],
     drivers: [

@@ -82,7 +82,7 @@ const HAPROXY = `defaults
   timeout server 30s
 `;
 const NGINX = (modules: string, body: string): string =>
-  `${modules}daemon off;\npid {dir}/nginx.pid;\nerror_log stderr;\nworker_processes 2;\nevents {}\n${body}\n`;
+  `${modules}user root;\ndaemon off;\npid {dir}/nginx.pid;\nerror_log stderr;\nworker_processes 2;\nevents {}\n${body}\n`;
 
 export const packagedRelays: readonly Scenario[] = [
   {
@@ -157,8 +157,8 @@ export const packagedRelays: readonly Scenario[] = [
     files: { 'sshd.conf': SSHD.replace('{address}', SERVER) },
     programs: [
       tcpServer,
-      at('server', '/usr/sbin/sshd', '-D', '-e', '-f', '{dir}/sshd.conf'),
-      at('middle', 'sh', '-c', `sleep 0.3; exec ${[...SSH, '-L', `${IN}:${OUT}`, `root@${SERVER}`].join(' ')}`),
+      { ...at('server', '/usr/sbin/sshd', '-D', '-e', '-f', '{dir}/sshd.conf'), listens: ['tcp', 2222] },
+      at('middle', ...SSH, '-L', `${IN}:${OUT}`, `root@${SERVER}`),
     ],
     drivers: [bulk()],
     alsoRelay: ['sshd'],
@@ -170,8 +170,8 @@ export const packagedRelays: readonly Scenario[] = [
     files: { 'sshd.conf': SSHD.replace('{address}', MIDDLE) },
     programs: [
       tcpServer,
-      at('middle', '/usr/sbin/sshd', '-D', '-e', '-f', '{dir}/sshd.conf'),
-      at('client', 'sh', '-c', `sleep 0.3; exec ${[...SSH, '-D', '127.0.0.1:1080', `root@${MIDDLE}`].join(' ')}`),
+      { ...at('middle', '/usr/sbin/sshd', '-D', '-e', '-f', '{dir}/sshd.conf'), listens: ['tcp', 2222] },
+      at('client', ...SSH, '-D', '127.0.0.1:1080', `root@${MIDDLE}`),
     ],
     listening: [['tcp', 1080, 'client']],
     drivers: [bulk({ ...SOCKS, to: ['127.0.0.1', 1080] })],
@@ -268,7 +268,7 @@ export const packagedRelays: readonly Scenario[] = [
     ...oneToOne,
     prepare: CERTIFICATE,
     files: {
-      's.conf': `user nobody\npidfile {dir}/sni.pid\nerror_log { filename {dir}/sni.log }\nlistener ${IN} { proto tls\ntable t }\ntable t { .* ${OUT} }\n`,
+      's.conf': `user nobody\npidfile {dir}/sni.pid\nerror_log { filename {dir}/sni.log }\nlistener ${IN} {\nproto tls\ntable t\nfallback ${OUT}\n}\ntable t {\n.* ${OUT}\n}\n`,
     },
     programs: [tlsServer, at('middle', 'sniproxy', '-f', '-c', '{dir}/s.conf')],
     drivers: [bulk(TLS)],
@@ -313,7 +313,7 @@ export const packagedRelays: readonly Scenario[] = [
     ...call,
     tolerance: 0.05,
     programs: [
-      at('middle', 'supernode', '-f', '-p', '8000'),
+      at('middle', 'supernode', '-l', '8000'),
       ...(
         [
           ['client', '10.9.0.2', MIDDLE],
@@ -322,7 +322,7 @@ export const packagedRelays: readonly Scenario[] = [
       ).map(([side, address, hub]) =>
         at(
           side,
-          ...['edge', '-f', '-d', 'n2n0', '-a', address, '-c', 'bench', '-k', 'secret', '-s', '255.255.255.0'],
+          ...['edge', '-d', 'n2n0', '-a', address, '-c', 'bench', '-k', 'secret', '-s', '255.255.255.0'],
           ...['-l', `${hub}:8000`, '-M', '1300'],
         ),
       ),

@@ -108,7 +108,7 @@ export function renderScores(results: readonly Result[]): string {
         ),
       ],
     ),
-    `relayledger: median time to the verdict ${times.length === 0 ? '-' : `${median(times).toFixed(1)} s`}, seen at 0.3 s intervals`,
+    `relayledger: median time to the verdict ${times.length === 0 ? '-' : `${median(times).toFixed(1)} s`}, asked for every 0.1 s; the agent judges once a second`,
     `Suh et al.: pairs of sockets that start within ${startMs} ms and end within ${endMs} ms, bytes at ${minRatio} or nearer, correlation over ${binMs} ms bins at least ${minCorrelation} at a lag up to ${(maxLagBins * binMs) / 1000} s; unconnected UDP sockets have no peer there`,
   ].join('\n');
 }

@@ -7,7 +7,7 @@ import type { Process, RelayReading } from '../../../agent/readings.ts';
 import type { Agent } from '../../e2e/agent.ts';
 import { type Running, start, waitForPort } from '../../e2e/hosts.ts';
 import { type Finding, minOfInAndOut, suh } from './baselines.ts';
-import type { Program, Scenario } from './scenario.ts';
+import { isTraffic, type Program, type Scenario, type Side } from './scenario.ts';
 import { type LinkBytes, ThreeHosts } from './three-hosts.ts';
 import type { Sums } from './traffic/tally.ts';
 import type { Watcher } from './watch.ts';
@@ -130,17 +130,12 @@ class Stage {
       writeFileSync(join(this.#folder, name), this.#place(text), { mode: 0o644 });
     }
     if (prepare !== undefined) await this.#shell(this.#place(prepare));
-    const begun = programs.map((program) => this.#start(program));
-    for (const [protocol, port, side = 'middle'] of listening ?? [['tcp', 8000, 'middle'] as const]) {
-      await this.#orEnded(begun, waitForPort(this.#three.hosts[side], protocol, port));
+    for (const program of programs) {
+      this.#start(program);
+      if (program.listens !== undefined) await this.#listening(program.at, ...program.listens);
     }
-    // Ours on the far side, which nothing above waits for.
-    for (const { program } of begun) {
-      const options = program.command.at(-1) ?? '';
-      if (!options.includes('"port":') || program.at === 'middle') continue;
-      const { port } = JSON.parse(options) as { port: number };
-      const end = program.command.at(-2) ?? '';
-      await waitForPort(this.#three.hosts[program.at], end.startsWith('call') ? 'udp' : 'tcp', port);
+    for (const [protocol, port, side = 'middle'] of listening ?? [['tcp', 8000] as const]) {
+      await this.#listening(side, protocol, port);
     }
     if (reach !== undefined) {
       const ping = `for i in $(seq 40); do ping -c1 -W1 ${reach} >/dev/null && exit 0; sleep 0.2; done; exit 1`;
@@ -166,7 +161,7 @@ class Stage {
     const links = await this.#three.linkBytes();
 
     for (const { program, running } of this.#started) {
-      if (isOurTraffic(program) && running.child.exitCode === null) running.child.kill('SIGTERM');
+      if (isTraffic(program) && running.child.exitCode === null) running.child.kill('SIGTERM');
     }
     const sums = await this.#sums();
     const first = Math.min(...sums.flatMap(({ startedAtMs }) => startedAtMs ?? []));
@@ -189,7 +184,7 @@ class Stage {
   /** Of the ends that are not a program's own. */
   async #sums(): Promise<Sums[]> {
     const sums: Sums[] = [];
-    for (const { program, running, output } of this.#started.filter(({ program }) => isOurTraffic(program))) {
+    for (const { program, running, output } of this.#started.filter(({ program }) => isTraffic(program))) {
       await running.done;
       const line = readFileSync(output, 'utf8').trim().split('\n').at(-1) ?? '';
       if (line === '') throw new CannotRun(`an end of the traffic counted nothing${this.#said()}`);
@@ -220,9 +215,9 @@ class Stage {
     });
   }
 
-  async #orEnded(begun: readonly Started[], ready: Promise<void>): Promise<void> {
-    await ready.catch((error: Error) => {
-      const ended = begun.filter(({ running }) => running.child.exitCode !== null);
+  async #listening(side: Side, protocol: 'tcp' | 'udp', port: number): Promise<void> {
+    await waitForPort(this.#three.hosts[side], protocol, port).catch((error: Error) => {
+      const ended = this.#started.filter(({ running }) => running.child.exitCode !== null);
       const names = ended.map(({ program }) => `${program.command[0]} ended; `).join('');
       throw new CannotRun(`${names}${error.message}${this.#said()}`);
     });
@@ -236,8 +231,4 @@ class Stage {
     });
     return words.length === 0 ? '' : `; ${words.join('; ')}`;
   }
-}
-
-function isOurTraffic({ command }: Program): boolean {
-  return command.some((word) => word.endsWith('/traffic/main.ts'));
 }

@@ -6,6 +6,8 @@ export interface Program {
   at: Side;
   /** `{dir}` stands for the scenario's own folder, here, in `files` and in `prepare`. */
   command: readonly string[];
+  /** Waited for before the next program starts; the servers of `traffic` have it of themselves. */
+  listens?: readonly ['tcp' | 'udp', number];
 }
 
 /** A program under test on the middle host, and what drives it: data, so that adding one is adding an entry. */
@@ -15,7 +17,7 @@ export interface Scenario {
   /** Shell commands, run in the scenario's folder before anything else. */
   prepare?: string;
   files?: Readonly<Record<string, string>>;
-  /** Left running until the drivers have ended; started in this order, except that ours of `traffic` come first. */
+  /** Left running until the drivers have ended; started in this order. */
   programs: readonly Program[];
   /** Waited for before the drivers start; on the middle host unless it says otherwise. */
   listening?: readonly (readonly ['tcp' | 'udp', number, Side?])[];
@@ -42,11 +44,12 @@ export const SERVER = '203.0.113.2';
 export const BULK_SECONDS = 2;
 export const CALL_SECONDS = 6;
 
+const TRAFFIC = join(import.meta.dirname, 'traffic/main.ts');
 const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
 
 /** The command that runs an end of our traffic. */
 export function traffic(end: string, options: object): string[] {
-  return [...node, join(import.meta.dirname, 'traffic/main.ts'), end, JSON.stringify(options)];
+  return [...node, TRAFFIC, end, JSON.stringify(options)];
 }
 
 /** The command that runs one of our own programs; `.py` by Debian's Python, the others by this Node. */
@@ -55,6 +58,13 @@ export function ours(file: string, ...commandArguments: (string | number)[]): st
   return [...(file.endsWith('.py') ? ['/usr/bin/python3'] : node), path, ...commandArguments.map(String)];
 }
 
+export function isTraffic({ command }: Program): boolean {
+  return command.includes(TRAFFIC);
+}
+
 export function at(side: Side, ...command: string[]): Program {
-  return { at: side, command };
+  const end = command.at(-2) ?? '';
+  if (!end.endsWith('-server') || !command.includes(TRAFFIC)) return { at: side, command };
+  const { port } = JSON.parse(command.at(-1) ?? '{}') as { port: number };
+  return { at: side, command, listens: [end === 'call-server' ? 'udp' : 'tcp', port] };
 }

@@ -35,8 +35,12 @@ export class Watch {
     for (const process of processes) {
       if (process.pid === 0 || !this.concerns(process)) continue;
       this.#pids.add(process.pid);
-      if (process.relay.verdict === 'relay') this.#relayAtMs ??= Date.now();
     }
+  }
+
+  /** @param flagged all that the agent calls relays now, ended ones included */
+  seeVerdicts(flagged: readonly Process[]): void {
+    if (flagged.some((process) => this.concerns(process))) this.#relayAtMs ??= Date.now();
   }
 
   seeRelays(relays: readonly RelayReading[]): void {
@@ -126,7 +130,10 @@ export class Watcher implements AsyncDisposable {
         watch.seeRelays(relays);
       }
     }
+    const flagged = '/v1/processes?includeExited=true&verdict=relay';
+    const { processes } = await this.#agent.api<{ processes: Process[] }>(flagged);
     for (const watch of this.#watches) {
+      watch.seeVerdicts(processes);
       // By pid: the agent keeps the list of everybody's for some time.
       for (const pid of watch.pids) {
         const { flows } = await this.#agent.api<{ flows: Flow[] }>(`/v1/flows?pid=${pid}`);

@@ -1,0 +1,105 @@
+import t from 'tap';
+import type { Direction } from '../../../agent/relay/groups.ts';
+import { rule } from '../../../agent/relay/rules.ts';
+import { makeDirection } from './make-evidence.ts';
+
+type Overrides = Partial<Direction>;
+
+/** Its lags prove nothing, but they are short. */
+const WEAK: Overrides = { auc: 0.7, sameRunShare: 0.3 };
+/** Held for seconds: no send in the run of the receive, lags worse than chance. */
+const HELD: Overrides = { auc: 0.3, sameRunShare: 0, lagP75Ms: 900 };
+const HELD_CALL: Overrides = { ...HELD, datagrams: true, received: 160_000, periodic: true };
+/** A thread of its own sends what another receives. */
+const THREADS: Overrides = { auc: 0.97, sameRunShare: 0 };
+/** Keys: 36 bytes of framing each, and sizes that follow. */
+const TYPED: Overrides = { received: 5_000, sent: 8_600, receives: 100, sizes: { slope: 1, correlation: 0.95 } };
+const PACKED: Overrides = { received: 2_000_000, sent: 1_000_000, receives: 300, auc: 0.9 };
+const UNPACKED: Overrides = { received: 1_000_000, sent: 2_000_000, receives: 300, auc: 0.9 };
+
+const CASES: [string, Overrides[], string][] = [
+  ['follows and conserves', [{}], 'relay causal'],
+  ['the same both ways', [{}, {}], 'relay causal'],
+  ['conserves just enough', [{ sent: 1_170_000 }], 'relay causal'],
+  ['a web app with a database: follows, but sends something else', [{ sent: 2_000_000 }], 'none undecided'],
+  ['a download that is not passed on', [{ moved: 500_000 }], 'none undecided'],
+  ['sends in the run of receives, lags that speak against it', [{ auc: 0.55 }], 'none undecided'],
+  ['another thread sends', [THREADS], 'relay causal'],
+  ['another thread sends, at times independent flows reach', [{ ...THREADS, auc: 0.89 }], 'none undecided'],
+  ['another thread sends at a constant rate', [{ ...THREADS, auc: 0.995, periodic: true }], 'relay causal'],
+  ['two clocks of one rate', [{ ...THREADS, periodic: true }], 'none undecided'],
+  ['some runs hold both, at constant rate', [{ auc: 0.98, sameRunShare: 0.6, periodic: true }], 'relay causal'],
+  ['some runs hold both, lags not short enough', [{ auc: 0.8, sameRunShare: 0.6 }], 'none undecided'],
+  ['fifteen sends', [{ receives: 15 }], 'none undecided'],
+  ['sixteen sends', [{ receives: 16 }], 'relay causal'],
+  ['forty sends of one old message', [{ receives: 2, sends: 40 }], 'none undecided'],
+  ['a thousand bytes', [{ received: 1_000, receives: 100 }], 'none undecided'],
+
+  ['one way follows, the other is near', [{}, WEAK], 'relay causal-one-way'],
+  ['one way follows, the other conserves less', [{}, { ...WEAK, sent: 1_150_000 }], 'none undecided'],
+  [
+    'one way follows, the other has its own clock',
+    [{}, { ...WEAK, periodic: true, sent: 960_000 }],
+    'suspected undecided',
+  ],
+  [
+    'a direction of a few bytes does not count',
+    [{}, { ...HELD, received: 2_000, receives: 50, sends: 50 }],
+    'relay causal',
+  ],
+
+  ['held both ways, equal', [HELD, { ...HELD, received: 300_000 }], 'relay held'],
+  ['held, with something missing', [HELD, { ...HELD, received: 300_000, sent: 290_000 }], 'suspected undecided'],
+  ['held, late credit but equal volumes', [HELD, { ...HELD, moved: 910_000 }], 'relay held'],
+  ['held one way only', [HELD], 'none undecided'],
+  [
+    'two constant streams of one volume',
+    [
+      { ...HELD, periodic: true },
+      { ...HELD, periodic: true },
+    ],
+    'suspected undecided',
+  ],
+  [
+    'two constant streams of different volumes',
+    [
+      { ...HELD, periodic: true },
+      { ...HELD, periodic: true, received: 400_000 },
+    ],
+    'relay held',
+  ],
+
+  ['a jitter buffer with packets of varying size', [HELD_CALL, HELD_CALL], 'relay held-datagrams'],
+  ['... whose sizes differ', [HELD_CALL, { ...HELD_CALL, sizeDistance: 0.2 }], 'suspected undecided'],
+  ['... of one size', [HELD_CALL, { ...HELD_CALL, commonestSizeShare: 0.6 }], 'suspected undecided'],
+  ['... that lost a tenth', [HELD_CALL, { ...HELD_CALL, moved: 144_000 }], 'suspected undecided'],
+
+  ['typing through a tunnel', [TYPED, TYPED], 'relay framed'],
+  ['... where sizes do not follow', [{ ...TYPED, sizes: { slope: 0.2, correlation: 0.3 } }], 'suspected undecided'],
+  ['... where all have one size', [{ ...TYPED, sizes: null }], 'suspected undecided'],
+  ['... with 100 bytes a message missing', [{ ...TYPED, sent: 15_000 }], 'none undecided'],
+  ['... that does not follow', [{ ...TYPED, auc: 0.85 }], 'none undecided'],
+
+  ['packed and unpacked', [PACKED, UNPACKED], 'relay compressed'],
+  ['packed one way only', [PACKED], 'none undecided'],
+  ['packed more than unpacked', [PACKED, { ...UNPACKED, sent: 1_400_000 }], 'none undecided'],
+  ['packed, with some of it not matched', [{ ...PACKED, moved: 900_000 }, UNPACKED], 'none undecided'],
+  [
+    'packed, too little of it',
+    [{ ...PACKED, received: 40_000, sent: 20_000, receives: 20 }, UNPACKED],
+    'none undecided',
+  ],
+];
+
+t.test('the rule for an exchange', async (t) => {
+  for (const [what, directions, expected] of CASES) {
+    const { verdict, kind } = rule(directions.map(makeDirection));
+    t.equal(`${verdict} ${kind}`, expected, what);
+  }
+});
+
+t.test('many equal directions all count, however small each one is', async (t) => {
+  const good = Array.from({ length: 60 }, () => makeDirection());
+  t.equal(rule(good).verdict, 'relay');
+  t.equal(rule(good.map(() => makeDirection({ sent: 2_000_000 }))).verdict, 'none');
+});
