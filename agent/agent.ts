@@ -2,39 +2,24 @@ import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
 import type { Accounting } from './accounting.ts';
-import {
-  addCounters,
-  type Counters,
-  makeCounters,
-  payloadOf,
-  relayedOf,
-  sharesOf,
-  WIRE_RX_BYTES,
-  WIRE_RX_PACKETS,
-  WIRE_TX_BYTES,
-  WIRE_TX_PACKETS,
-  wireOf,
-} from './counters.ts';
+import { addCounters, type Counters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
+import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
 import { Events } from './events.ts';
 import type { FlowTable } from './flow-table.ts';
-import type { InterfaceAccount, InterfaceBooks } from './interface-books.ts';
-import { type Amount, type KernelRow, kernelRow, mergeDirections } from './kernel-row.ts';
+import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type {
   AgentEvent,
   App,
-  Direction,
   Flow,
   PayloadTraffic,
   Process,
   Readings,
-  Reconciliation,
   Relay,
   RelayReading,
   Socket,
   Status,
-  UnattributedTraffic,
 } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
 import { RelayWatch } from './relay-watch.ts';
@@ -66,14 +51,6 @@ export interface AgentOptions {
 interface AppTotal {
   counters: Counters;
   dirty: boolean;
-}
-
-/** The double entry at one moment. */
-interface Books {
-  accounts: InterfaceAccount[];
-  unattributed: UnattributedTraffic[];
-  reconciliation: Reconciliation[];
-  totals: RlTotals;
 }
 
 const CHECKPOINT_MS = 10_000;
@@ -115,8 +92,8 @@ export class Agent implements Readings, AsyncDisposable {
   #lastForgetMs = 0;
   #lastJudgeMs = 0;
   #lostEvents = 0;
-  readonly #noSocket: Record<Direction, Amount> = { rx: { bytes: 0, packets: 0 }, tx: { bytes: 0, packets: 0 } };
-  #books: { atMs: number; books: Books } | undefined;
+  readonly #doubleEntry: DoubleEntry;
+  #books: { atMs: number; balance: Balance } | undefined;
   #sockets: { atMs: number; sockets: Socket[] } | undefined;
 
   constructor(options: AgentOptions) {
@@ -127,6 +104,12 @@ export class Agent implements Readings, AsyncDisposable {
     this.#startedAt = toIso(clock.nowMs());
     this.#freedTotal = store.freed();
     this.#processesTotal = makeCounters(this.#freedTotal);
+    this.#doubleEntry = new DoubleEntry({
+      books: options.books,
+      readTotals: () => this.#readTotals(),
+      poll: () => this.#poll(),
+      processesTotal: this.#processesTotal,
+    });
     const maps = {
       processes: accounting.processes,
       slots: accounting.map('process_slots'),
@@ -175,7 +158,9 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   processes({ includeExited = false }: { includeExited?: boolean } = {}): Process[] {
-    const processes = [this.#kernelProcess()];
+    const { clock } = this.#options;
+    const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
+    const processes = [kernelProcess(this.#balance().unattributed, bootedAt)];
     for (const record of this.#table.records()) {
       if (includeExited || record.exitedAtMs === null) processes.push(this.#toProcess(record));
     }
@@ -459,72 +444,15 @@ export class Agent implements Readings, AsyncDisposable {
     };
   }
 
-  #kernelProcess(): Process {
-    const { unattributed } = this.#balance();
-    const wire = { receivedBytes: 0, sentBytes: 0, receivedPackets: 0, sentPackets: 0 };
-    for (const row of unattributed) {
-      for (const key of Object.keys(wire) as (keyof typeof wire)[]) wire[key] += row[key];
-    }
-    return {
-      pid: 0,
-      startedAt: toIso(this.#options.clock.nowMs() - Number(this.#options.clock.bootNs() / 1_000_000n)),
-      exitedAt: null,
-      name: 'kernel',
-      executable: null,
-      command: '',
-      user: 'root',
-      uid: 0,
-      parentPid: null,
-      app: 'kernel',
-      unit: null,
-      container: null,
-      profile: null,
-      netns: null,
-      traffic: { wire, payload: { receivedBytes: 0, sentBytes: 0 } },
-      payloadShares: [],
-      unattributed,
-      relay: NO_RELAY,
-    };
-  }
-
   #readTotals(): RlTotals {
     return readRlTotals(this.#options.accounting.totals, 0);
   }
 
-  /** The double entry: processes and interfaces as of the same moment, at most FRESH_MS ago. */
-  #balance(): Books {
-    if (this.#books && this.#elapsedMs() - this.#books.atMs <= FRESH_MS) return this.#books.books;
-    const accounts = this.#options.books.read(() => this.#poll());
-    const totals = this.#readTotals();
-    const seenSent = this.#options.books.sum(accounts, 'tx');
-    const balance = (direction: Direction): { rows: KernelRow['rows']; reconciliation: Reconciliation } => {
-      const [bytesAt, packetsAt] =
-        direction === 'rx' ? [WIRE_RX_BYTES, WIRE_RX_PACKETS] : [WIRE_TX_BYTES, WIRE_TX_PACKETS];
-      const processesBytes = this.#processesTotal[bytesAt] as number;
-      const processesPackets = this.#processesTotal[packetsAt] as number;
-      const seen = this.#options.books.sum(accounts, direction);
-      const noSocket = this.#noSocket[direction];
-      const { rows, seenBytes } = kernelRow({
-        direction,
-        seen,
-        seenSent,
-        processesBytes,
-        processesPackets,
-        totals,
-        noSocket,
-      });
-      this.#noSocket[direction] = rows.get('no_socket') ?? noSocket;
-      const lines = accounts.flatMap((account) => account.lines).filter((line) => line.direction === direction);
-      const interfacesBytes = lines.reduce((total, { errorBytes }) => total + errorBytes, seenBytes);
-      const kernelBytes = [...rows.values()].reduce((total, { bytes }) => total + bytes, 0);
-      const errorBytes = interfacesBytes - processesBytes - kernelBytes;
-      return { rows, reconciliation: { direction, interfacesBytes, processesBytes, kernelBytes, errorBytes } };
-    };
-    const [rx, tx] = [balance('rx'), balance('tx')];
-    const unattributed = mergeDirections(rx.rows, tx.rows);
-    const books = { accounts, unattributed, reconciliation: [rx.reconciliation, tx.reconciliation], totals };
-    this.#books = { atMs: this.#elapsedMs(), books };
-    return books;
+  #balance(): Balance {
+    if (this.#books && this.#elapsedMs() - this.#books.atMs <= FRESH_MS) return this.#books.balance;
+    const balance = this.#doubleEntry.balance();
+    this.#books = { atMs: this.#elapsedMs(), balance };
+    return balance;
   }
 
   #ownerOf({ owner, ownerGeneration }: { owner: number; ownerGeneration: number }): {

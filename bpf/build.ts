@@ -19,9 +19,14 @@ function compile(object: string): void {
   execFileSync('mkdir', ['-p', join(object, '..')]);
   const warnings = ['-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-sign-compare', '-Werror'];
   const target = ['-target', 'bpf', '-mcpu=v3', ARCHITECTURE];
-  // The working directory goes into the object's debug information: the same one everywhere.
+  // The folder goes into the object's line information: the same name everywhere, wherever the clone lies.
+  const place = ['-fdebug-compilation-dir=.', `-ffile-prefix-map=${import.meta.dirname}=.`];
   const options = { cwd: import.meta.dirname, stdio: 'inherit' } as const;
-  execFileSync('clang-19', ['-g', '-O2', ...target, ...warnings, '-c', 'relayledger.bpf.c', '-o', object], options);
+  execFileSync(
+    'clang-19',
+    ['-g', '-O2', ...place, ...target, ...warnings, '-c', 'relayledger.bpf.c', '-o', object],
+    options,
+  );
   execFileSync('llvm-strip-19', ['-g', object], options);
 }
 

@@ -7,7 +7,7 @@ import type { Process, RelayReading } from '../../../agent/readings.ts';
 import type { Agent } from '../../e2e/agent.ts';
 import { type Running, start, waitForPort } from '../../e2e/hosts.ts';
 import { type Finding, minOfInAndOut, suh } from './baselines.ts';
-import { isTraffic, type Program, type Scenario, type Side } from './scenario.ts';
+import { at, isTraffic, type Program, type Scenario, type Side, traffic } from './scenario.ts';
 import { type LinkBytes, ThreeHosts } from './three-hosts.ts';
 import type { Sums } from './traffic/tally.ts';
 import type { Watcher } from './watch.ts';
@@ -19,6 +19,9 @@ const DRIVERS_MS = 25_000;
 const ARRIVAL_MS = 300;
 /** After the programs have ended: two judgements of the agent, and some. */
 const JUDGED_MS = 2600;
+
+/** The kernel's clock and ours differ by so much at most. */
+const CLOCKS_MS = 100;
 
 export interface Result {
   scenario: Scenario;
@@ -74,10 +77,15 @@ export async function runScenario(scenario: Scenario, agent: Agent, watcher: Wat
     const stage = new Stage(three, folder);
     await stage.prepare(scenario);
     const driven = await stage.drive(scenario);
+    const endMs = Date.now();
+    watch.end();
     three.remove();
     await sleep(JUDGED_MS);
 
-    const processes = (await agent.processes()).filter(({ startedAt }) => Date.parse(startedAt) >= beginMs - 100);
+    // Not those of a scenario that was given the numbers of this one's namespaces meanwhile.
+    const isOfThisRun = ({ startedAt }: Process): boolean =>
+      Date.parse(startedAt) >= beginMs - CLOCKS_MS && Date.parse(startedAt) <= endMs;
+    const processes = (await agent.processes()).filter(isOfThisRun);
     const middle = processes.filter((process) => watch.concerns(process));
     const others = [three.hosts.client.netns, three.hosts.server.netns];
     const flagged = middle.filter(({ relay }) => relay.verdict === 'relay');
@@ -138,10 +146,8 @@ class Stage {
       await this.#listening(side, protocol, port);
     }
     if (reach !== undefined) {
-      const ping = `for i in $(seq 40); do ping -c1 -W1 ${reach} >/dev/null && exit 0; sleep 0.2; done; exit 1`;
-      await execute('nsenter', [`--net=/run/netns/${this.#three.hosts.client.name}`, 'sh', '-c', ping]).catch(() => {
-        throw new CannotRun(`${reach} could not be reached`);
-      });
+      const { running } = this.#start(at('client', ...traffic('reach', { to: [reach, 9], seconds: 10 })));
+      if ((await running.done).code !== 0) throw new CannotRun(`${reach} could not be reached${this.#said()}`);
     }
   }
 

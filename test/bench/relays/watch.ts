@@ -19,16 +19,23 @@ export class Watch {
   readonly #pids = new Set<number>();
   readonly #flows = new Map<string, Samples>();
   readonly #relays = new Map<string, RelayReading>();
+  #endMs = Number.POSITIVE_INFINITY;
   #relayAtMs: number | undefined;
 
   constructor(netns: number) {
     this.#netns = netns;
   }
 
-  /** Whether it is one of this host's, started since the watch began. */
-  concerns(process: Process): boolean {
+  /** Whether it is one of this host's, started while it was there: the number of its namespace is used again. */
+  concerns({ netns, startedAt }: Process): boolean {
+    const startedAtMs = Date.parse(startedAt);
     // The kernel's clock and ours differ by some milliseconds.
-    return process.netns === this.#netns && Date.parse(process.startedAt) >= this.#beginMs - 100;
+    return netns === this.#netns && startedAtMs >= this.#beginMs - 100 && startedAtMs <= this.#endMs;
+  }
+
+  /** To be called before the host is removed. */
+  end(): void {
+    this.#endMs = Date.now();
   }
 
   seeProcesses(processes: readonly Process[]): void {

@@ -4,7 +4,7 @@
  */
 import { callClient, callServer, dnsClient } from './datagrams.ts';
 import { httpClient, httpServer } from './http.ts';
-import { type TcpClientOptions, tcpClient, tcpServer } from './streams.ts';
+import { reach, type TcpClientOptions, tcpClient, tcpServer } from './streams.ts';
 import { tally } from './tally.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: each end knows its own options
@@ -18,6 +18,7 @@ const ENDS: Readonly<Record<string, (options: any) => Promise<void>>> = {
   'call-server': callServer,
   'call-client': callClient,
   'dns-client': dnsClient,
+  reach,
 };
 
 const [name = '', text = '{}'] = process.argv.slice(2);

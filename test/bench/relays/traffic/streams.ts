@@ -189,3 +189,20 @@ export async function tcpClient(options: TcpClientOptions): Promise<void> {
   // For the end of the connections to get through.
   await sleep(100);
 }
+
+/** Until a connection to a closed port there is refused, and not lost. */
+export async function reach({ to: [host, port], seconds }: { to: [string, number]; seconds: number }): Promise<void> {
+  for (const end = performance.now() + 1000 * seconds; performance.now() < end; await sleep(100)) {
+    const socket = connect({ host, port });
+    const outcome = await Promise.race([
+      once(socket, 'connect').then(
+        () => 'connected',
+        (error: NodeJS.ErrnoException) => error.code,
+      ),
+      sleep(500),
+    ]);
+    socket.destroy();
+    if (outcome === 'connected' || outcome === 'ECONNREFUSED') return;
+  }
+  throw new Error(`${host} could not be reached`);
+}

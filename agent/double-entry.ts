@@ -1,0 +1,92 @@
+import type { RlTotals } from '../bpf/layouts.ts';
+import { type Counters, WIRE_RX_BYTES, WIRE_RX_PACKETS, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
+import type { InterfaceAccount, InterfaceBooks } from './interface-books.ts';
+import { type Amount, type KernelRow, kernelRow, mergeDirections } from './kernel-row.ts';
+import type { Direction, Process, Reconciliation, UnattributedTraffic } from './readings.ts';
+
+/** The books at one moment. */
+export interface Balance {
+  accounts: InterfaceAccount[];
+  unattributed: UnattributedTraffic[];
+  reconciliation: Reconciliation[];
+  totals: RlTotals;
+}
+
+export interface DoubleEntryOptions {
+  books: InterfaceBooks;
+  readTotals: () => RlTotals;
+  /** Brings `processesTotal` up to date. */
+  poll: () => void;
+  /** All processes of this epoch together, ended ones included. */
+  processesTotal: Counters;
+}
+
+/** Holds what processes claim against what the interfaces saw: the kernel's row is what is left, the error what is not. */
+export class DoubleEntry {
+  readonly #options: DoubleEntryOptions;
+  readonly #noSocket: Record<Direction, Amount> = { rx: { bytes: 0, packets: 0 }, tx: { bytes: 0, packets: 0 } };
+
+  constructor(options: DoubleEntryOptions) {
+    this.#options = options;
+  }
+
+  /** Reads processes and interfaces as of the same moment. */
+  balance(): Balance {
+    const { books, readTotals, poll } = this.#options;
+    const accounts = books.read(poll);
+    const totals = readTotals();
+    const [rx, tx] = [this.#direction('rx', accounts, totals), this.#direction('tx', accounts, totals)];
+    const unattributed = mergeDirections(rx.rows, tx.rows);
+    return { accounts, unattributed, reconciliation: [rx.reconciliation, tx.reconciliation], totals };
+  }
+
+  #direction(
+    direction: Direction,
+    accounts: readonly InterfaceAccount[],
+    totals: RlTotals,
+  ): { rows: KernelRow['rows']; reconciliation: Reconciliation } {
+    const { books, processesTotal } = this.#options;
+    const isRx = direction === 'rx';
+    const processesBytes = processesTotal[isRx ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number;
+    const processesPackets = processesTotal[isRx ? WIRE_RX_PACKETS : WIRE_TX_PACKETS] as number;
+    const seen = books.sum(accounts, direction);
+    const seenSent = books.sum(accounts, 'tx');
+    const noSocket = this.#noSocket[direction];
+    const input = { direction, seen, seenSent, processesBytes, processesPackets, totals, noSocket };
+    const { rows, seenBytes } = kernelRow(input);
+    this.#noSocket[direction] = rows.get('no_socket') ?? noSocket;
+    const lines = accounts.flatMap((account) => account.lines).filter((line) => line.direction === direction);
+    const interfacesBytes = lines.reduce((total, { errorBytes }) => total + errorBytes, seenBytes);
+    const kernelBytes = [...rows.values()].reduce((total, { bytes }) => total + bytes, 0);
+    const errorBytes = interfacesBytes - processesBytes - kernelBytes;
+    return { rows, reconciliation: { direction, interfacesBytes, processesBytes, kernelBytes, errorBytes } };
+  }
+}
+
+/** The reserved process 0: every packet that has no owner. */
+export function kernelProcess(unattributed: UnattributedTraffic[], bootedAt: string): Process {
+  const wire = { receivedBytes: 0, sentBytes: 0, receivedPackets: 0, sentPackets: 0 };
+  for (const row of unattributed) {
+    for (const key of Object.keys(wire) as (keyof typeof wire)[]) wire[key] += row[key];
+  }
+  return {
+    pid: 0,
+    startedAt: bootedAt,
+    exitedAt: null,
+    name: 'kernel',
+    executable: null,
+    command: '',
+    user: 'root',
+    uid: 0,
+    parentPid: null,
+    app: 'kernel',
+    unit: null,
+    container: null,
+    profile: null,
+    netns: null,
+    traffic: { wire, payload: { receivedBytes: 0, sentBytes: 0 } },
+    payloadShares: [],
+    unattributed,
+    relay: { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null },
+  };
+}
