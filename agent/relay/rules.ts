@@ -118,8 +118,9 @@ export const RULES: readonly Rule[] = [
     verdict: 'relay',
     kind: 'held',
     why: 'exactly what comes in goes out both ways, though it is held for some time',
-    holds: ({ all, main }) =>
-      all.length > 1 &&
+    // Both ways carry something: equality both ways is two coincidences, beside request heads it is one.
+    holds: ({ main, twoWay }) =>
+      twoWay &&
       main.every((d) => isEqual(d) && !d.datagrams) &&
       (!main.every((d) => d.periodic) || !haveOneVolume(main)),
   },
