@@ -107,6 +107,8 @@ export class FlowTable {
   /** Pairs that the kernel keeps apart, by each of their flows. */
   readonly #pairKeys = new Map<number, Set<string>>();
   readonly #live = new Set<number>();
+  /** Ids of flows that are of interest: one end of a pair, or asked for. */
+  readonly #paired = new Set<number>();
 
   constructor(maps: FlowMaps) {
     this.#maps = maps;
@@ -124,11 +126,14 @@ export class FlowTable {
     return this.#maps.capacity;
   }
 
-  /** Flows that have moved bytes since the last poll, and all pairs that lead to them. */
-  poll(): { flows: FlowReading[]; pairs: PairReading[] } {
-    const flows: FlowReading[] = [];
+  /**
+   * Flows that have moved bytes since the last poll and may be relayed, with the pairs that lead to them: those that a
+   * pair leads to or from, and those that `isWanted` asks for. Most flows on a host are neither and cost nothing here.
+   * @param isWanted asked for every flow that has moved bytes, by its process
+   */
+  poll(isWanted: (slot: number) => boolean = () => true): { flows: FlowReading[]; pairs: PairReading[] } {
     const pairs: PairReading[] = [];
-    const changed = new Set<number>();
+    const changed = new Map<number, number>();
     const end = Math.min(this.#maps.used() + 1, this.#maps.capacity);
     for (let index = 1; index < end; index++) {
       const base = index * WORDS;
@@ -138,14 +143,30 @@ export class FlowTable {
       const events = (receives + sends) * 1024 + (generation % 1024);
       if (receives + sends === 0 || events === this.#events[index]) continue;
       this.#events[index] = events;
-      const flow = this.#readFlow(index);
-      flows.push(flow);
-      changed.add(flow.id);
+      const id = generation * TWO_32 + index;
+      changed.set(id, index);
       this.#live.add(index);
-      const first = this.#readFirstPair(index, flow.id);
+      const first = this.#readFirstPair(index, id);
       if (first) pairs.push(first);
+      if (isWanted(this.#words[base + RL_FLOW_OFFSET.slot / 4] as number)) this.#paired.add(id);
     }
     if (changed.size > 0) this.#readPairs(changed, pairs);
+    const news = new Set<number>();
+    for (const { source, destination } of pairs) {
+      for (const id of [source, destination]) {
+        if (this.#paired.has(id)) continue;
+        this.#paired.add(id);
+        news.add(id);
+      }
+    }
+    const flows: FlowReading[] = [];
+    for (const [id, index] of changed) if (this.#paired.has(id)) flows.push(this.#readFlow(index));
+    // The other end of a new pair may have moved its bytes before it was of interest.
+    for (const id of news) {
+      if (changed.has(id)) continue;
+      const flow = this.#readFlow(id % TWO_32);
+      if (flow.id === id && flow.receives + flow.sends > 0) flows.push(flow); // else it was given back meanwhile
+    }
     return { flows, pairs };
   }
 
@@ -170,6 +191,7 @@ export class FlowTable {
       this.#view.setUint32(generationAt, this.#view.getUint32(generationAt, true) + 1, true);
       this.#deletePairs(flow.id);
       this.#live.delete(index);
+      this.#paired.delete(flow.id);
       this.#events[index] = 0;
       slot.writeUInt32LE(index);
       this.#maps.free.push(slot); // last: from here on the kernel writes there
@@ -242,7 +264,7 @@ export class FlowTable {
     return source === 0 ? undefined : readPair(this.#view, at + RL_FLOW_OFFSET.first, source, destination);
   }
 
-  #readPairs(changed: ReadonlySet<number>, into: PairReading[]): void {
+  #readPairs(changed: ReadonlyMap<number, number>, into: PairReading[]): void {
     for (const { count, keys, values } of this.#maps.pairs.batches()) {
       const view = new DataView(values.buffer, values.byteOffset, values.byteLength);
       for (let i = 0; i < count; i++) {

@@ -49,7 +49,7 @@ export class RelayWatch {
   poll(): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
-    const { flows, pairs } = table.poll();
+    const { flows, pairs } = table.poll((slot) => this.#hasPipes(slot));
     for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
@@ -114,6 +114,11 @@ export class RelayWatch {
       return isUnconnected(flow) && silence > silentFor;
     });
     if (freed.length > 0) ledger.forgetFlows(freed.map(String));
+  }
+
+  /** Such a process may be half of a relay whose other half holds the other end of a pipe. */
+  #hasPipes(slot: number): boolean {
+    return (this.#options.processes.inSlot(slot)?.details.fifos.length ?? 0) > 0;
   }
 
   #byProcess(

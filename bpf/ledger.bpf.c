@@ -264,6 +264,11 @@ static __always_inline void note_lag(struct rl_pair *pair, __u64 ns)
 		pair->lags[bucket]++;
 }
 
+static __always_inline bool is_paid(const struct sending *sending)
+{
+	return sending->need <= FRAMING || sending->need <= sending->bytes / 16;
+}
+
 __noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 source, bool is_partner)
 {
 	if (!sending || !to)
@@ -285,14 +290,23 @@ __noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 sourc
 	__u64 taken = take_credit(from, have < sending->need ? have : sending->need);
 	if (!taken)
 		return SPENT;
+	if (taken > sending->best) {
+		sending->best = taken;
+		sending->best_flow = source;
+	}
+	sending->need -= taken;
+	int result = is_paid(sending) ? PAID : TRIED;
+	if (sending->same_host)
+		return result; /* among connections of one host: the credit is spent, and no pair of theirs is a relay */
+	__u64 needed = sending->need + taken;
 	struct rl_pair *pair = find_pair(source, sending->flow, from, to);
 	if (!pair)
-		return SPENT;
+		return result;
 	__u64 left = from->credit;
 	pair->moved += taken;
 	pair->moves++;
 	note_lag(pair, sending->now - from->last_receive_ns);
-	if (taken == sending->need && !left)
+	if (taken == needed && !left)
 		pair->settled++;
 	if (from->last_run == sending->run)
 		pair->same_run++;
@@ -309,12 +323,7 @@ __noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 sourc
 		}
 	}
 	pair->position = left ? pair->position + taken : from->received;
-	if (taken > sending->best) {
-		sending->best = taken;
-		sending->best_flow = source;
-	}
-	sending->need -= taken;
-	return sending->need <= FRAMING || sending->need <= sending->bytes / 16 ? PAID : TRIED;
+	return result;
 }
 
 __noinline int pay_from_list(struct sending *sending, struct rl_flow *to, struct rl_sources *list, __u32 length,
@@ -347,7 +356,7 @@ static __always_inline void note_copy(struct sending *sending, struct rl_flow *t
 	if (!newest || newest == sending->flow || sending->now - thread->newest_ns > THREAD_REACH_NS)
 		return;
 	struct rl_flow *from = get_flow(newest);
-	struct rl_pair *pair = from ? find_pair(newest, sending->flow, from, to) : NULL;
+	struct rl_pair *pair = from && from->host_hash != to->host_hash ? find_pair(newest, sending->flow, from, to) : NULL;
 	if (!pair || from->received <= pair->position)
 		return;
 	__u64 copied = from->received - pair->position;
@@ -360,11 +369,6 @@ static __always_inline void note_copy(struct sending *sending, struct rl_flow *t
 	sending->need -= copied;
 }
 
-static __always_inline bool is_paid(const struct sending *sending)
-{
-	return sending->need <= FRAMING || sending->need <= sending->bytes / 16;
-}
-
 __noinline int find_sources(struct sending *sending, struct rl_flow *f, struct rl_thread *thread)
 {
 	if (!sending || !f || !thread)
@@ -375,7 +379,7 @@ __noinline int find_sources(struct sending *sending, struct rl_flow *f, struct r
 		struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
 		if (of_process) {
 			pay_from_list(sending, f, of_process, RL_PROCESS_SOURCES, HOLD_NS);
-			if (!sending->best) { /* among connections of one host: evidence, never a relay by itself */
+			if (!sending->best) {
 				sending->same_host = 1;
 				pay_from_list(sending, f, of_process, RL_PROCESS_SOURCES, HOLD_NS);
 			}
