@@ -126,11 +126,6 @@ export class ProcessTable {
     return this.#bySlot.values();
   }
 
-  /** Whoever has the slot now. */
-  inSlot(slot: number): ProcessRecord | undefined {
-    return this.#bySlot.get(slot);
-  }
-
   bySlot(slot: number, generation: number): ProcessRecord | undefined {
     const record = this.#bySlot.get(slot);
     return record?.generation === generation ? record : undefined;

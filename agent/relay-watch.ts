@@ -20,6 +20,10 @@ interface Bytes {
   sentBytes: number;
 }
 
+/** Modes of a pipe's end, as in struct rl_fifo. */
+const READS = 1;
+const WRITES = 2;
+
 const RECYCLE_EVERY_NS = 10e9;
 /** Flows of a closed socket or an ended process are kept this long after their last byte, to be judged. */
 const CLOSED_NS = 5e9;
@@ -49,7 +53,8 @@ export class RelayWatch {
   poll(): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
-    const { flows, pairs } = table.poll((slot) => this.#hasPipes(slot));
+    const piped = this.#piped();
+    const { flows, pairs } = table.poll((slot) => piped.has(slot));
     for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
@@ -116,9 +121,23 @@ export class RelayWatch {
     if (freed.length > 0) ledger.forgetFlows(freed.map(String));
   }
 
-  /** Such a process may be half of a relay whose other half holds the other end of a pipe. */
-  #hasPipes(slot: number): boolean {
-    return (this.#options.processes.inSlot(slot)?.details.fifos.length ?? 0) > 0;
+  /** Slots of processes that may be half of a relay: another one that uses the network holds the other end of a pipe. */
+  #piped(): Set<number> {
+    const ends = new Map<number, { slot: number; modes: number }[]>();
+    for (const { slot, details } of this.#options.processes.records()) {
+      const modesByInode = new Map<number, number>();
+      for (const { inode, modes } of details.fifos) modesByInode.set(inode, (modesByInode.get(inode) ?? 0) | modes);
+      for (const [inode, modes] of modesByInode) {
+        // Both ends in one process: it wakes itself up, or a family has inherited it.
+        if (modes !== (READS | WRITES)) ends.set(inode, [...(ends.get(inode) ?? []), { slot, modes }]);
+      }
+    }
+    const piped = new Set<number>();
+    for (const sharers of ends.values()) {
+      const modes = sharers.reduce((all, each) => all | each.modes, 0);
+      if (modes === (READS | WRITES)) for (const { slot } of sharers) piped.add(slot);
+    }
+    return piped;
   }
 
   #byProcess(
