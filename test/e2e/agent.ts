@@ -146,8 +146,21 @@ export class Agent implements AsyncDisposable {
     return ended;
   }
 
+  /** A kept-alive connection may be closed just as it is used again; a GET is then sent again, unless the agent has died. */
+  async #fetch(url: string): Promise<Response> {
+    try {
+      return await fetch(url);
+    } catch (error) {
+      await sleep(100);
+      if (this.#child === undefined) {
+        throw new Error(`the agent died:\n${this.log().split('\n').slice(-20).join('\n')}`, { cause: error });
+      }
+      return await fetch(url);
+    }
+  }
+
   async api<T>(path: string): Promise<T> {
-    const response = await fetch(`http://127.0.0.1:${this.#port}${path}`);
+    const response = await this.#fetch(`http://127.0.0.1:${this.#port}${path}`);
     const text = await response.text();
     if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${text}`);
     return JSON.parse(text) as T;
