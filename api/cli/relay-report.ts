@@ -1,11 +1,5 @@
 import type { RelayPeer, RelayReading, Role } from '../../agent/readings.ts';
-import {
-  formatBytes,
-  formatCount,
-  formatEndpoint,
-  formatPercent,
-  formatStarted,
-} from './format.ts';
+import { formatBytes, formatCount, formatEndpoint, formatPercent, formatStarted } from './format.ts';
 import type { Column } from './table.ts';
 import { tableLines } from './table.ts';
 import { printable, wrapText } from './text.ts';
