@@ -1,5 +1,6 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
 import { type FlowReading, type FlowState, type FlowTable, isDatagram, type PairReading } from './flow-table.ts';
+import type { RuledFlow } from './policies/policy.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
@@ -90,6 +91,12 @@ export class RelayWatch {
       receivedBytes: earlier.receivedBytes + now.receivedBytes,
       sentBytes: earlier.sentBytes + now.sentBytes,
     };
+  }
+
+  /** A process's flows that are ruled relayed, by the kernel's ids. */
+  ruledFlows(record: ProcessRecord): RuledFlow[] {
+    const flows = this.#options.ledger.ruledFlows(keyOf(record));
+    return flows.map(({ id, role, relayedBytes }) => ({ flow: Number(id), role, relayedBytes }));
   }
 
   relays(): RelayReading[] {
