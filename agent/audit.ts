@@ -80,14 +80,19 @@ export class Audit {
     const name = actor === null ? 'agent' : (token ?? (uid === null ? 'unknown' : (userName(uid) ?? String(uid))));
     const who = { actor: name, uid, token, address, callerPid: pid };
     logger.info({ ...who, action, target, result, reason, ...detail }, 'audit');
-    const { lastInsertRowid } = db
-      .prepare(
-        `INSERT INTO audit (at_ms, actor, uid, token, address, action, target, result, reason, detail)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      )
-      .run(nowMs(), name, uid, token, address, action, target, result, reason, JSON.stringify(detail));
-    const id = Number(lastInsertRowid);
-    if (id % PRUNE_EVERY === 0) db.prepare('DELETE FROM audit WHERE id <= ?').run(id - KEPT);
+    // What was done stays done: a store that can't be written to is no reason to say otherwise.
+    try {
+      const { lastInsertRowid } = db
+        .prepare(
+          `INSERT INTO audit (at_ms, actor, uid, token, address, action, target, result, reason, detail)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        )
+        .run(Math.round(nowMs()), name, uid, token, address, action, target, result, reason, JSON.stringify(detail));
+      const id = Number(lastInsertRowid);
+      if (id % PRUNE_EVERY === 0) db.prepare('DELETE FROM audit WHERE id <= ?').run(id - KEPT);
+    } catch (error) {
+      logger.error({ err: error, action, target }, 'the audit could not be stored; this log has it');
+    }
   }
 
   /** The newest first. */

@@ -2,6 +2,16 @@ import type { DatabaseSync } from 'node:sqlite';
 import { type Counters, payloadOf, relayedOf, WIRE_RX_BYTES, WIRE_TX_BYTES } from './counters.ts';
 import { AgentError } from './errors.ts';
 
+/** A range that can't be answered, and which parameter is to be changed. */
+export class HistoryRangeError extends AgentError {
+  readonly faults: readonly { in: 'query'; name: string; detail: string }[];
+
+  constructor(name: string, detail: string) {
+    super('HISTORY_RANGE_INVALID', `${name} ${detail}`);
+    this.faults = [{ in: 'query', name, detail }];
+  }
+}
+
 interface Bytes {
   receivedBytes: number;
   sentBytes: number;
@@ -222,16 +232,15 @@ interface Plan {
 function planOf(query: HistoryQuery, nowMs: number): Plan {
   const toMs = query.toMs ?? nowMs;
   const fromMs = query.fromMs ?? toMs - DEFAULT_RANGE_MS;
-  if (fromMs >= toMs) throw new AgentError('HISTORY_RANGE_INVALID', '`from` must be before `to`');
+  if (fromMs >= toMs) throw new HistoryRangeError('from', 'must be before to');
   const isFine = toMs - fromMs <= FINE_RANGE_MS && fromMs >= nowMs - RESOLUTIONS[0].keptMs;
   const stepMs = query.stepSeconds === undefined ? (isFine ? MINUTE_MS : HOUR_MS) : query.stepSeconds * 1000;
   if (stepMs < MINUTE_MS || stepMs % MINUTE_MS !== 0) {
-    throw new AgentError('HISTORY_RANGE_INVALID', '`step` must be a multiple of 60 seconds');
+    throw new HistoryRangeError('step', 'must be a multiple of 60 seconds');
   }
   const rowStepMs = stepMs % HOUR_MS === 0 ? HOUR_MS : MINUTE_MS;
   if (rowStepMs === MINUTE_MS && toMs < nowMs - RESOLUTIONS[0].keptMs) {
-    const message = 'minutes are kept for two days: give a `step` that is a multiple of 3600 seconds';
-    throw new AgentError('HISTORY_RANGE_INVALID', message);
+    throw new HistoryRangeError('step', 'must be a multiple of 3600 seconds there: minutes are kept for two days');
   }
   const start = Math.floor(fromMs / stepMs) * stepMs;
   const end = Math.ceil(toMs / stepMs) * stepMs;
@@ -239,8 +248,8 @@ function planOf(query: HistoryQuery, nowMs: number): Plan {
   return { fromMs: start, toMs: end, stepMs, rowStepMs };
 }
 
-function tooMany(what: string): AgentError {
-  return new AgentError('HISTORY_RANGE_INVALID', `${what}: give a longer \`step\`, a shorter range, or an \`app\``);
+function tooMany(what: string): HistoryRangeError {
+  return new HistoryRangeError('step', `is too short, ${what}; or give a shorter range, or an app`);
 }
 
 function columnsOf(row: Record<string, unknown>): number[] {

@@ -333,7 +333,7 @@ export function problemFrom(error: unknown): ProblemError {
     message?: string;
     validation?: ValidationFault[];
     validationContext?: string;
-    faults?: readonly { name: string; detail: string }[];
+    faults?: readonly { in?: ProblemDetail['in']; name: string; detail: string }[];
   };
   const agentCode = agentProblems.get(known?.code);
   if (agentCode !== undefined) {

@@ -77,8 +77,8 @@ export class Policies {
 
   /** Takes up what the file says and what an earlier agent left, in the store and in the kernel. */
   start(): void {
-    const { clock, configured, enforcer, records, logger } = this.#options;
-    const nowMs = clock.nowMs();
+    const { configured, enforcer, records, logger } = this.#options;
+    const nowMs = this.#nowMs();
     const quotas = new Map(records.quotas().map((quota) => [quota.name, quota]));
     const take = (held: Held): void => {
       this.#held.set(held.name, held);
@@ -138,7 +138,7 @@ export class Policies {
   poll(ruledFlows: (record: ProcessRecord) => readonly RuledFlow[]): void {
     if (this.#needsStart) return;
     const { clock, enforcer, logger } = this.#options;
-    const nowMs = clock.nowMs();
+    const nowMs = this.#nowMs();
     if (nowMs >= this.#nextExpiryMs) this.#expireAll(nowMs);
     this.#assignments.apply();
     if (!enforcer || this.#held.size === 0) return;
@@ -176,8 +176,8 @@ export class Policies {
    * @throws POLICY_INVALID, POLICY_READ_ONLY, ENFORCEMENT_*; nothing has changed then
    */
   put(name: string, request: unknown, { dryRun, forced, spared }: PutOptions): PolicyReading {
-    const { clock, enforcer, records } = this.#options;
-    const nowMs = clock.nowMs();
+    const { enforcer, records } = this.#options;
+    const nowMs = this.#nowMs();
     requirePolicyName(name);
     const policy = readPolicy(request, nowMs);
     const before = this.#held.get(name);
@@ -246,7 +246,7 @@ export class Policies {
   }
 
   #install(held: Held, before?: Held): void {
-    const { clock, enforcer } = this.#options;
+    const { enforcer } = this.#options;
     if (!enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
     const { name, policy, quota } = held;
     // What another kind of period has used says nothing about this one's.
@@ -255,7 +255,7 @@ export class Policies {
       before.settle();
       enforcer.remove(name);
     }
-    const kernelPolicy = toKernelPolicy(name, policy, quota?.usedBytes ?? 0, clock.nowMs());
+    const kernelPolicy = toKernelPolicy(name, policy, quota?.usedBytes ?? 0, this.#nowMs());
     enforcer.install(kernelPolicy, toEarlyMatch(policy.match));
     held.state = 'active';
   }
@@ -288,7 +288,7 @@ export class Policies {
 
   #describe(held: Held): PolicyReading {
     const { clock, enforcer } = this.#options;
-    if (held.state === 'active' && enforcer) held.watch(enforcer.counters(held.name), clock.nowMs(), clock.bootNs());
+    if (held.state === 'active' && enforcer) held.watch(enforcer.counters(held.name), this.#nowMs(), clock.bootNs());
     return describePolicy(held, {
       matches: this.#assignments.heldBy(held.name),
       exempt: this.#assignments.exemptFrom(held.name),
@@ -348,6 +348,11 @@ export class Policies {
       detail: { expiresAt },
     });
     this.#publish('policy-expired', { policy: name, expiresAt });
+  }
+
+  /** Whole ms: the wall clock has fractions of them. */
+  #nowMs(): number {
+    return Math.round(this.#options.clock.nowMs());
   }
 
   #require(name: string): Held {

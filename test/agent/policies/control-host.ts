@@ -83,7 +83,8 @@ export class ControlHost {
 
   constructor(options: ControlHostOptions = {}) {
     this.db = options.db ?? new DatabaseSync(':memory:');
-    this.clock = options.clock ?? new FakeClock();
+    // The real one has fractions of a millisecond.
+    this.clock = options.clock ?? new FakeClock({ wallMs: Date.UTC(2026, 10, 22, 5) + 0.25 });
     this.enforcer = options.enforcer === undefined ? new FakeEnforcer() : options.enforcer;
     const logger = pino({ level: 'silent' });
     const nowMs = (): number => this.clock.nowMs();
