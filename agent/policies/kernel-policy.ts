@@ -21,7 +21,6 @@ export function toKernelPolicy(name: string, policy: Policy, usedBytes: number, 
       usedBytes,
       endsAtMs: period?.endMs ?? null,
       periodMs: period?.lengthMs ?? null,
-      // biome-ignore lint/suspicious/noThenProperty: the contract's name for what follows
       then: quota.then,
       throttleBytesPerSecond: quota.throttleBytesPerSecond,
     },

@@ -115,7 +115,6 @@ function readQuota(at: Reader): Quota {
   const quota: Quota = {
     bytes: at.required('bytes', at.integer('bytes', 1, Number.MAX_SAFE_INTEGER), 1),
     period: at.choice('period', ['hour', 'day', 'month', 'total']),
-    // biome-ignore lint/suspicious/noThenProperty: the contract's name for what follows
     then: at.choice('then', ['notify', 'throttle', 'deny', 'kill']),
     throttleBytesPerSecond: at.integer('throttleBytesPerSecond', 1, MAX_RATE) ?? DEFAULT_THROTTLE,
   };

@@ -38,7 +38,6 @@ export function capOf(rate: string | undefined, options: CapOptions): Omit<Polic
     policy.quota = {
       bytes: parseSize(options.quota),
       period: options.per ?? 'day',
-      // biome-ignore lint/suspicious/noThenProperty: the contract's name for what follows
       then: options.then ?? 'throttle',
     };
     if (options.throttleTo !== undefined) policy.quota.throttleBytesPerSecond = parseRate(options.throttleTo);

@@ -111,7 +111,6 @@ export const policyRequestSchema: Schema<PolicyRequest> = describes<PolicyReques
             {
               bytes: quotaBytesSchema,
               period: periodSchema,
-              // biome-ignore lint/suspicious/noThenProperty: the contract's name for what follows
               then: thenSchema,
               throttleBytesPerSecond: optional(throttleSchema),
             },
@@ -145,7 +144,6 @@ export const policyRequestSchema: Schema<PolicyRequest> = describes<PolicyReques
           match: { app: 'skype' },
           scope: 'relay',
           rate: { bytesPerSecond: 4096, direction: 'both' },
-          // biome-ignore lint/suspicious/noThenProperty: the contract's name for what follows
           quota: { bytes: 1_073_741_824, period: 'day', then: 'throttle' },
           deny: { inbound: true, outbound: false, ports: '1024-65535', how: 'drop' },
         },
@@ -163,7 +161,6 @@ const quotaSchema = describes<Quota>()(
     {
       bytes: quotaBytesSchema,
       period: periodSchema,
-      // biome-ignore lint/suspicious/noThenProperty: the contract's name for what follows
       then: thenSchema,
       throttleBytesPerSecond: throttleSchema,
     },
