@@ -94,14 +94,18 @@ export class Assignments {
   /** Other policies are in force from now on. */
   use(policies: readonly Applicable[]): void {
     this.#policies = policies;
-    for (const subject of this.#subjects.values()) this.#changed.add(subject);
+    for (const subject of this.#subjects.values()) {
+      subject.told = null; // a policy that was removed has been taken off by the kernel's side
+      this.#changed.add(subject);
+    }
     this.apply();
   }
 
   /** Costs nothing where nothing has changed. */
   apply(): void {
-    for (const subject of this.#changed) this.#assign(subject);
+    const changed = [...this.#changed];
     this.#changed.clear();
+    for (const subject of changed) this.#assign(subject);
   }
 
   /** Tells the kernel what the ledger has ruled on flows of processes under policies for relayed traffic. */
@@ -167,6 +171,7 @@ export class Assignments {
     } catch (error) {
       this.#fail(error, record);
       subject.told = null;
+      this.#changed.add(subject); // again at the next poll
     }
   }
 

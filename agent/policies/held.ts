@@ -8,6 +8,8 @@ import type { Spared, StoredPolicy } from './policy-records.ts';
 export interface QuotaState {
   periodStartMs: number;
   usedBytes: number;
+  /** The most that it was in this period: the kernel begins the next one before the agent does. */
+  peakBytes: number;
   /** What is to be done when it is used up has been done in this period. */
   acted: boolean;
   exhausted: boolean;
@@ -67,6 +69,7 @@ export class Held {
     this.activeFlows = counters.activeFlows;
     if (this.quota) {
       this.quota.usedBytes = counters.quotaUsedBytes;
+      this.quota.peakBytes = Math.max(this.quota.peakBytes, counters.quotaUsedBytes);
       this.quota.exhausted = counters.quotaExhausted;
     }
     const agoNs = lastHeldBackNs === 0 ? Infinity : Math.max(0, Number(bootNs) - lastHeldBackNs);

@@ -11,7 +11,7 @@ import type { Enforcer } from './enforcer.ts';
 import { byPrecedence, Held, isExpired, requireWritable, toApplicable } from './held.ts';
 import { toKernelPolicy } from './kernel-policy.ts';
 import { type Bound, startTicksOf, toEarlyMatch } from './match.ts';
-import type { Policy, PolicyReading, RuledFlow } from './policy.ts';
+import type { Policy, PolicyReading, QuotaAction, RuledFlow } from './policy.ts';
 import type { PolicyRecords, Spared, StoredPolicy } from './policy-records.ts';
 import { Quotas } from './quotas.ts';
 import { PolicyInvalidError, readPolicy, requirePolicyName } from './validate.ts';
@@ -61,6 +61,7 @@ export class Policies {
     this.#quotas = new Quotas({
       ...options,
       publish: (type, data) => this.#publish(type, data),
+      restart: (held, usedBytes) => this.#restart(held, usedBytes),
       countedBy: ({ name, policy }) =>
         policy.scope === 'relay' ? this.#assignments.relayingUnder(name) : this.#assignments.heldBy(name),
     });
@@ -141,7 +142,7 @@ export class Policies {
     const nowMs = this.#nowMs();
     if (nowMs >= this.#nextExpiryMs) this.#expireAll(nowMs);
     this.#assignments.apply();
-    if (!enforcer || this.#held.size === 0) return;
+    if (!enforcer) return;
     this.#assignments.rule(ruledFlows);
     for (const held of this.#held.values()) {
       if (held.state !== 'active') continue;
@@ -164,6 +165,13 @@ export class Policies {
 
   list(): PolicyReading[] {
     return [...this.#held.values()].map((held) => this.#describe(held)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** What quotas have led to, since the agent started. */
+  actions(): { policy: string; action: QuotaAction; count: number }[] {
+    return [...this.#held.values()].flatMap(({ name, actions }) =>
+      [...actions].map(([action, count]) => ({ policy: name, action, count })),
+    );
   }
 
   /** @throws POLICY_UNKNOWN */
@@ -258,6 +266,17 @@ export class Policies {
     const kernelPolicy = toKernelPolicy(name, policy, quota?.usedBytes ?? 0, this.#nowMs());
     enforcer.install(kernelPolicy, toEarlyMatch(policy.match));
     held.state = 'active';
+  }
+
+  #restart(held: Held, usedBytes: number): void {
+    const { enforcer } = this.#options;
+    this.#install(held);
+    if (usedBytes === 0 || !enforcer || enforcer.counters(held.name).quotaUsedBytes < usedBytes) return;
+    // Nothing has passed since the period ended, so that the kernel has not begun anew yet.
+    held.settle();
+    enforcer.remove(held.name);
+    this.#install(held);
+    this.#apply();
   }
 
   #uninstall(held: Held | undefined): void {

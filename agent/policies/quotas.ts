@@ -2,22 +2,20 @@ import type { Logger } from 'pino';
 import type { Audit } from '../audit.ts';
 import type { ProcessKiller } from '../process-killer.ts';
 import type { ProcessRecord } from '../process-table.ts';
-import type { Enforcer } from './enforcer.ts';
 import type { Held, QuotaState } from './held.ts';
-import { toKernelPolicy } from './kernel-policy.ts';
-import { toEarlyMatch } from './match.ts';
 import { periodAt } from './period.ts';
 import type { Quota } from './policy.ts';
 import type { PolicyRecords, StoredQuota } from './policy-records.ts';
 
 export interface QuotasOptions {
-  enforcer: Enforcer | null;
   records: PolicyRecords;
   audit: Audit;
   logger: Logger;
   publish: (type: string, data: Record<string, unknown>) => void;
   /** The processes whose traffic it counts. */
   countedBy: (held: Held) => ProcessRecord[];
+  /** Has the kernel begin the quota's next period; what the last one used must not go on. */
+  restart: (held: Held, usedBytes: number) => void;
   killer: Pick<ProcessKiller, 'kill'>;
 }
 
@@ -40,7 +38,7 @@ export class Quotas {
     const { startMs } = periodAt(quota.period, nowMs);
     if (stored?.periodStartMs !== startMs) return begin(startMs);
     const { usedBytes, acted } = stored;
-    return { periodStartMs: startMs, usedBytes, acted, exhausted: usedBytes >= quota.bytes };
+    return { periodStartMs: startMs, usedBytes, peakBytes: usedBytes, acted, exhausted: usedBytes >= quota.bytes };
   }
 
   /** Where the policy that is replaced left it, if that counted the same kind of period. */
@@ -89,17 +87,16 @@ export class Quotas {
   }
 
   #rollOver(held: Held, nowMs: number): void {
-    const { enforcer, logger, publish } = this.#options;
+    const { logger, publish, restart } = this.#options;
     const { quota } = held.policy;
     if (!quota) return;
     const period = periodAt(quota.period, nowMs);
-    const usedBytes = held.quota?.usedBytes ?? 0;
+    const usedBytes = held.quota?.peakBytes ?? 0;
     held.quota = begin(period.startMs);
     this.#killed.delete(held.name);
     this.journal(held);
     // Months differ in length: the kernel is told each end.
-    if (period.lengthMs === null)
-      enforcer?.install(toKernelPolicy(held.name, held.policy, 0, nowMs), toEarlyMatch(held.policy.match));
+    if (period.lengthMs === null) restart(held, usedBytes);
     logger.info({ policy: held.name, period: quota.period, usedBytes }, 'a new quota period begins');
     publish('quota-period', { policy: held.name, period: quota.period, usedBytes });
   }
@@ -140,5 +137,5 @@ export class Quotas {
 }
 
 function begin(periodStartMs: number): QuotaState {
-  return { periodStartMs, usedBytes: 0, acted: false, exhausted: false };
+  return { periodStartMs, usedBytes: 0, peakBytes: 0, acted: false, exhausted: false };
 }

@@ -60,6 +60,12 @@ export class FakeEnforcer implements Enforcer {
   remove(name: string): void {
     this.calls.push(`remove ${name}`);
     this.policies.delete(name);
+    for (const [slot, names] of this.assignments) {
+      this.assignments.set(
+        slot,
+        names.filter((one) => one !== name),
+      );
+    }
   }
 
   assign({ slot }: ProcessSlot, names: readonly string[]): void {
