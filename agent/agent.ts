@@ -230,7 +230,17 @@ export class Agent implements Readings, AsyncDisposable {
           .map((record) => ({ process: this.#toProcess(record), counters: record.counters }))
       : null;
     const verdicts = new Map([...this.#relaysByApp()].map(([app, { verdict }]) => [app, verdict]));
-    const input = { apps: series, processes, sockets: this.#countSockets(), verdicts, status };
+    const { policies, store } = this.#options;
+    const input = {
+      apps: series,
+      processes,
+      sockets: this.#countSockets(),
+      verdicts,
+      status,
+      policies: policies.series(),
+      policyErrors: policies.errors,
+      historyRowsPruned: store.history.prunedRows,
+    };
     return this.#metrics.write(input, series, this.#budget.dropped, openMetrics);
   }
 

@@ -11,7 +11,8 @@ import type { Enforcer } from './enforcer.ts';
 import { byPrecedence, Held, isExpired, requireWritable, toApplicable } from './held.ts';
 import { toKernelPolicy } from './kernel-policy.ts';
 import { type Bound, startTicksOf, toEarlyMatch } from './match.ts';
-import type { Policy, PolicyReading, QuotaAction, RuledFlow } from './policy.ts';
+import type { Policy, PolicyReading, RuledFlow } from './policy.ts';
+import type { PolicySeries } from './policy-metrics.ts';
 import type { PolicyRecords, Spared, StoredPolicy } from './policy-records.ts';
 import { Quotas } from './quotas.ts';
 import { PolicyInvalidError, readPolicy, requirePolicyName } from './validate.ts';
@@ -167,11 +168,20 @@ export class Policies {
     return [...this.#held.values()].map((held) => this.#describe(held)).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** What quotas have led to, since the agent started. */
-  actions(): { policy: string; action: QuotaAction; count: number }[] {
-    return [...this.#held.values()].flatMap(({ name, actions }) =>
-      [...actions].map(([action, count]) => ({ policy: name, action, count })),
-    );
+  /** For `/metrics`; those that are switched off keep their counters. */
+  series(): PolicySeries[] {
+    return [...this.#held.values()].map((held) => {
+      this.#refresh(held);
+      return {
+        name: held.name,
+        policy: held.policy,
+        sums: held.sums,
+        quotaUsedBytes: held.quota?.usedBytes ?? 0,
+        processes: this.#assignments.heldBy(held.name).length,
+        notApplied: this.#assignments.exemptFrom(held.name).length,
+        actions: held.actions,
+      };
+    });
   }
 
   /** @throws POLICY_UNKNOWN */
@@ -305,9 +315,14 @@ export class Policies {
     });
   }
 
-  #describe(held: Held): PolicyReading {
+  /** The kernel's counters as they are now. */
+  #refresh(held: Held): void {
     const { clock, enforcer } = this.#options;
     if (held.state === 'active' && enforcer) held.watch(enforcer.counters(held.name), this.#nowMs(), clock.bootNs());
+  }
+
+  #describe(held: Held): PolicyReading {
+    this.#refresh(held);
     return describePolicy(held, {
       matches: this.#assignments.heldBy(held.name),
       exempt: this.#assignments.exemptFrom(held.name),

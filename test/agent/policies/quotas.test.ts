@@ -47,7 +47,10 @@ for (const then of ['notify', 'throttle', 'deny']) {
       host.events.filter(({ type }) => type === 'quota-used-up'),
       [{ data: { policy: 'q', action: then, bytes: 1000, usedBytes: 1001, period: 'day' } }],
     );
-    t.match(host.policies.actions(), [{ policy: 'q', action: then, count: 1 }]);
+    t.same(
+      host.policies.series().map(({ actions }) => [...actions]),
+      [[[then, 1]]],
+    );
     host.enforcer?.count('q', { quotaUsedBytes: 0, quotaExhausted: false });
     host.poll(DAY);
     t.match(host.events.at(-1), { type: 'quota-period', data: { policy: 'q', usedBytes: 1001 } });
