@@ -132,6 +132,7 @@ enum { MSG_OOB = 0x1, MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 /* include/net/tcp_states.h; BPF_TCP_* in the uapi have the same numbers. */
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 enum { PF_KTHREAD = 0x00200000 };
+enum { SOCK_STREAM = 1 };
 enum { S_IFMT = 0170000, S_IFIFO = 0010000, FMODE_READ = 1, FMODE_WRITE = 2 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

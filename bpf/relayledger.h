@@ -175,9 +175,9 @@ struct rl_flow {
 	__u32 last_receive_bytes;
 	__u32 last_run;
 	__u32 generation;
-	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
 	__u32 gaps[RL_LAG_BUCKETS]; /* between receives */
-	/* Written when it sends. */
+	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
+	/* Written when it sends: one cache line, as what comes before `gaps` is, and what `first` begins with. */
 	__u64 sent;
 	__u64 unmatched;    /* sent, and nothing received accounts for it */
 	__u64 self_matched; /* sent back to where it came from */
@@ -185,9 +185,11 @@ struct rl_flow {
 	__u64 first_source;
 	__u64 last_send_ns;
 	__u32 sends;
-	__u32 closed; /* its socket was closed, or its process ended */
-	__u16 sent_sizes[RL_SIZE_CLASSES];
+	__u32 reserved1;
 	struct rl_pair first; /* with first_source: one-to-one relays need no look-up */
+	__u16 sent_sizes[RL_SIZE_CLASSES];
+	__u32 closed; /* its socket was closed, or its process ended */
+	__u32 reserved2;
 	/* Who it is; written once. */
 	__u64 first_ns;
 	__u64 cookie;
@@ -234,11 +236,12 @@ struct rl_thread {
 	__u8 last_was_receive;
 	__u8 has_peer; /* the peer of the message that is being sent or received, from sendmsg4/6 and recvmsg4/6 */
 	__u16 peer_port;
-	__u8 peer_address[16];
 	__u64 newest; /* the flow it received on last */
 	__u64 newest_ns;
 	__u64 last; /* the flow of its last event */
+	__u64 reserved; /* storage begins 8 bytes into a cache line: the sources have the second line to themselves */
 	struct rl_sources sources; /* of which it uses RL_THREAD_SOURCES */
+	__u8 peer_address[16];
 };
 
 /* How a socket came by its owner. */
@@ -273,6 +276,7 @@ struct rl_socket {
 	__u8 copied_valid;
 	__u8 urgent_valid;
 	__u8 reserved2[6];
+	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 };
 
 struct rl_interface_key {

@@ -9,10 +9,6 @@
  * Blind:  packets without a socket (forwarded, TIME_WAIT, closed ports): interfaces.bpf.c has them.
  */
 
-/* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
-extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
-extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
-
 #define IPV4_HEADER 20
 #define IPV6_HEADER 40
 #define IPV6_FRAGMENT_HEADER 8
