@@ -132,7 +132,6 @@ enum { MSG_OOB = 0x1, MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
 /* include/net/tcp_states.h; BPF_TCP_* in the uapi have the same numbers. */
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 enum { PF_KTHREAD = 0x00200000 };
-enum { SOCK_STREAM = 1 };
 enum { S_IFMT = 0170000, S_IFIFO = 0010000, FMODE_READ = 1, FMODE_WRITE = 2 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -256,6 +255,7 @@ struct in6_addr {
 		__be32 u6_addr32[4];
 	} in6_u;
 };
+struct proto;
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -263,6 +263,7 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	struct proto *skc_prot;
 	unsigned long skc_flags; /* sk_flags */
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
@@ -334,6 +335,12 @@ struct skb_shared_info {
 	unsigned short gso_size;
 	unsigned short gso_segs;
 	unsigned int gso_type;
+};
+struct ipv6hdr {
+	u8 nexthdr;
+};
+struct tcphdr {
+	__be16 source;
 };
 struct inet_skb_parm {
 	u16 frag_max_size;

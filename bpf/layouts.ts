@@ -315,10 +315,8 @@ export function readRlInterfaceName(view: DataView, offset: number): RlInterface
 /** `struct rl_pair`, 200 bytes. */
 export interface RlPair {
   readonly moved: number;
-  readonly copied: number;
   readonly position: number;
   readonly moves: number;
-  readonly copies: number;
   readonly settled: number;
   readonly direct: number;
   readonly sameRun: number;
@@ -329,42 +327,44 @@ export interface RlPair {
   readonly sumXx: number;
   readonly sumYy: number;
   readonly sumXy: number;
+  readonly copied: number;
+  readonly copies: number;
 }
 export const RL_PAIR_SIZE = 200;
 export const RL_PAIR_OFFSET = {
   moved: 0,
-  copied: 8,
-  position: 16,
-  moves: 24,
-  copies: 28,
-  settled: 32,
-  direct: 36,
-  sameRun: 40,
-  lags: 48,
-  sizeCount: 152,
-  sumX: 160,
-  sumY: 168,
-  sumXx: 176,
-  sumYy: 184,
-  sumXy: 192,
+  position: 8,
+  moves: 16,
+  settled: 20,
+  direct: 24,
+  sameRun: 28,
+  lags: 32,
+  sizeCount: 136,
+  sumX: 144,
+  sumY: 152,
+  sumXx: 160,
+  sumYy: 168,
+  sumXy: 176,
+  copied: 184,
+  copies: 192,
 } as const;
 export function readRlPair(view: DataView, offset: number): RlPair {
   return {
     moved: readU64(view, offset),
-    copied: readU64(view, offset + 8),
-    position: readU64(view, offset + 16),
-    moves: view.getUint32(offset + 24, true),
-    copies: view.getUint32(offset + 28, true),
-    settled: view.getUint32(offset + 32, true),
-    direct: view.getUint32(offset + 36, true),
-    sameRun: view.getUint32(offset + 40, true),
-    lags: readArray(26, (i) => view.getUint32(offset + 48 + i * 4, true)),
-    sizeCount: readU64(view, offset + 152),
-    sumX: readU64(view, offset + 160),
-    sumY: readU64(view, offset + 168),
-    sumXx: readU64(view, offset + 176),
-    sumYy: readU64(view, offset + 184),
-    sumXy: readU64(view, offset + 192),
+    position: readU64(view, offset + 8),
+    moves: view.getUint32(offset + 16, true),
+    settled: view.getUint32(offset + 20, true),
+    direct: view.getUint32(offset + 24, true),
+    sameRun: view.getUint32(offset + 28, true),
+    lags: readArray(26, (i) => view.getUint32(offset + 32 + i * 4, true)),
+    sizeCount: readU64(view, offset + 136),
+    sumX: readU64(view, offset + 144),
+    sumY: readU64(view, offset + 152),
+    sumXx: readU64(view, offset + 160),
+    sumYy: readU64(view, offset + 168),
+    sumXy: readU64(view, offset + 176),
+    copied: readU64(view, offset + 184),
+    copies: view.getUint32(offset + 192, true),
   };
 }
 
@@ -727,6 +727,7 @@ export interface RlThread {
   readonly newest: number;
   readonly newestNs: bigint;
   readonly last: number;
+  readonly tid: number;
   readonly sources: RlSources;
   readonly peerAddress: Uint8Array;
 }
@@ -742,6 +743,7 @@ export const RL_THREAD_OFFSET = {
   newest: 24,
   newestNs: 32,
   last: 40,
+  tid: 48,
   sources: 56,
   peerAddress: 184,
 } as const;
@@ -757,6 +759,7 @@ export function readRlThread(view: DataView, offset: number): RlThread {
     newest: readU64(view, offset + 24),
     newestNs: view.getBigUint64(offset + 32, true),
     last: readU64(view, offset + 40),
+    tid: view.getUint32(offset + 48, true),
     sources: readRlSources(view, offset + 56),
     peerAddress: readBytes(view, offset + 184, 16),
   };
@@ -980,21 +983,21 @@ export const layouts: readonly Layout[] = [
     size: 200,
     fields: {
       moved: [0, 'u64'],
-      copied: [8, 'u64'],
-      position: [16, 'u64'],
-      moves: [24, 'u32'],
-      copies: [28, 'u32'],
-      settled: [32, 'u32'],
-      direct: [36, 'u32'],
-      same_run: [40, 'u32'],
-      reserved: [44, 'u32'],
-      lags: [48, 'u32[26]'],
-      size_count: [152, 'u64'],
-      sum_x: [160, 'u64'],
-      sum_y: [168, 'u64'],
-      sum_xx: [176, 'u64'],
-      sum_yy: [184, 'u64'],
-      sum_xy: [192, 'u64'],
+      position: [8, 'u64'],
+      moves: [16, 'u32'],
+      settled: [20, 'u32'],
+      direct: [24, 'u32'],
+      same_run: [28, 'u32'],
+      lags: [32, 'u32[26]'],
+      size_count: [136, 'u64'],
+      sum_x: [144, 'u64'],
+      sum_y: [152, 'u64'],
+      sum_xx: [160, 'u64'],
+      sum_yy: [168, 'u64'],
+      sum_xy: [176, 'u64'],
+      copied: [184, 'u64'],
+      copies: [192, 'u32'],
+      reserved: [196, 'u32'],
     },
   },
   {
@@ -1162,7 +1165,8 @@ export const layouts: readonly Layout[] = [
       newest: [24, 'u64'],
       newest_ns: [32, 'u64'],
       last: [40, 'u64'],
-      reserved: [48, 'u64'],
+      tid: [48, 'u32'],
+      reserved: [52, 'u32'],
       sources: [56, 'struct rl_sources'],
       peer_address: [184, 'u8[16]'],
     },

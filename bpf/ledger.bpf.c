@@ -459,7 +459,7 @@ static __always_inline void note_receive(struct rl_flow *f, __u64 id, struct rl_
 		__sync_fetch_and_add(&f->credit, bytes);
 	f->last_receive_ns = now;
 	f->last_receive_bytes = bytes;
-	f->last_run = task->pid ^ thread->run << 8;
+	f->last_run = thread->tid ^ thread->run << 8;
 	if (is_datagram)
 		f->received_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
 
@@ -508,7 +508,7 @@ static __always_inline void note_send(struct rl_flow *f, __u64 id, struct rl_thr
 		.bytes = bytes,
 		.last = thread->last,
 		.last_was_receive = thread->last_was_receive,
-		.run = task->pid ^ thread->run << 8,
+		.run = thread->tid ^ thread->run << 8,
 	};
 	__u64 partner = f->partner;
 	if (partner == id) {

@@ -30,21 +30,38 @@ static __noinline bool is_decrypted(struct inet_connection_sock *icsk, const str
 	return bpf_core_field_exists(tls->rx_conf) && BPF_CORE_READ_BITFIELD_PROBED(tls, rx_conf) != TLS_BASE;
 }
 
+/*
+ * The operations (struct proto) of TCP over IPv4 and over IPv6 without an upper-layer protocol, learnt as they are
+ * met: kTLS gives its sockets operations of its own. They tell from a cache line that every system call reads.
+ */
+static volatile __u64 plain_tcp[2];
+
+static __noinline int learn_plain_tcp(__u64 operations)
+{
+	if (!plain_tcp[0])
+		plain_tcp[0] = operations;
+	else if (plain_tcp[0] != operations && !plain_tcp[1])
+		plain_tcp[1] = operations;
+	return 0;
+}
+
+static __always_inline bool is_plain_tcp(struct sock *sk)
+{
+	__u64 operations = (__u64)sk->__sk_common.skc_prot;
+	return operations == plain_tcp[0] || operations == plain_tcp[1];
+}
+
 /* TCP whose reads go through tcp_recvmsg or tcp_read_sock, so that copied_seq tells what was read. */
 static __always_inline struct tcp_sock *read_by_sequence(struct sock *sk)
 {
-	struct tcp_sock *tp;
-
-	if (bpf_rdonly_cast) { /* kernel 6.2; costs no call */
-		if (sk->sk_protocol != IPPROTO_TCP || sk->sk_type != SOCK_STREAM)
-			return NULL;
-		tp = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
-	} else {
-		tp = bpf_skc_to_tcp_sock(sk);
-	}
+	if (bpf_rdonly_cast && is_plain_tcp(sk)) /* kernel 6.2; costs no call */
+		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return NULL;
 	const struct tcp_ulp_ops *ulp = tp->inet_conn.icsk_ulp_ops;
+	if (!ulp)
+		learn_plain_tcp((__u64)sk->__sk_common.skc_prot);
 	return ulp && is_decrypted(&tp->inet_conn, ulp) ? NULL : tp;
 }
 

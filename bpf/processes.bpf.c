@@ -286,8 +286,10 @@ static __noinline __u32 make_thread(struct task_struct *task)
 	if (slot == KERNEL_SLOT && !(task->flags & PF_KTHREAD))
 		return KERNEL_SLOT; /* the table is full now; there may be room next time */
 	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (thread)
+	if (thread) {
 		thread->slot = slot;
+		thread->tid = task->pid;
+	}
 	return slot;
 }
 

@@ -140,15 +140,12 @@ enum rl_opened { RL_OPENED_UNKNOWN = 0, RL_OPENED_ACCEPTED = 1, RL_OPENED_CONNEC
 /* What went from one flow to another. Lags by log2: bucket 0 is below 1.024 us, bucket b from 2^(b-1) to 2^b of them. */
 struct rl_pair {
 	__u64 moved;    /* bytes sent on the destination that were received on the source, each once */
-	__u64 copied;   /* bytes sent again that another destination was sent already */
 	__u64 position; /* how far into what the source received this pair has come */
 	__u32 moves;
-	__u32 copies;
 	__u32 settled;  /* moves that left nothing of the source to pass on */
 	__u32 direct;   /* moves that were the thread's next socket call after the receive */
 	__u32 same_run; /* moves in the same run of the thread (without a sleep in between) as the receive */
-	__u32 reserved;
-	__u32 lags[RL_LAG_BUCKETS]; /* since the source's last receive */
+	__u32 lags[RL_LAG_BUCKETS]; /* since the source's last receive; the short ones share a cache line with the above */
 	/* Sizes of direct moves, x received and y sent, for a regression; messages below 4 KB. */
 	__u64 size_count;
 	__u64 sum_x;
@@ -156,6 +153,9 @@ struct rl_pair {
 	__u64 sum_xx;
 	__u64 sum_yy;
 	__u64 sum_xy;
+	__u64 copied;   /* bytes sent again that another destination was sent already */
+	__u32 copies;
+	__u32 reserved;
 };
 
 struct rl_pair_key {
@@ -239,7 +239,8 @@ struct rl_thread {
 	__u64 newest; /* the flow it received on last */
 	__u64 newest_ns;
 	__u64 last; /* the flow of its last event */
-	__u64 reserved; /* storage begins 8 bytes into a cache line: the sources have the second line to themselves */
+	__u32 tid;
+	__u32 reserved; /* storage begins 8 bytes into a cache line: the sources have the second line to themselves */
 	struct rl_sources sources; /* of which it uses RL_THREAD_SOURCES */
 	__u8 peer_address[16];
 };
