@@ -530,17 +530,19 @@ static __always_inline void note_send(struct rl_flow *f, __u64 id, struct rl_thr
 	thread->last_was_receive = 0;
 }
 
-static __always_inline void note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
+/* Its flow; 0 where there is none. */
+static __always_inline __u64 note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
 				       struct rl_thread *thread, struct task_struct *task, enum rl_direction direction,
 				       __u64 bytes)
 {
 	__u64 id = find_flow(sk, s, p, slot, thread);
 	struct rl_flow *f = get_flow(id);
 	if (!f)
-		return;
+		return 0;
 	bool is_datagram = s->protocol == RL_UDP;
 	if (direction == RL_RX)
 		note_receive(f, id, thread, task, slot, bytes, is_datagram);
 	else
 		note_send(f, id, thread, task, slot, bytes, is_datagram);
+	return id;
 }
