@@ -296,7 +296,7 @@ __noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 sourc
 	}
 	sending->need -= taken;
 	int result = is_paid(sending) ? PAID : TRIED;
-	if (sending->same_host)
+	if (from->host_hash == sending->host_hash)
 		return result; /* among connections of one host: the credit is spent, and no pair of theirs is a relay */
 	__u64 needed = sending->need + taken;
 	struct rl_pair *pair = find_pair(source, sending->flow, from, to);
