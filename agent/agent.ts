@@ -23,7 +23,8 @@ import type {
 } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
 import { RelayWatch } from './relay-watch.ts';
-import { decodeSockets, toFlow, toSocket } from './socket-table.ts';
+import { SocketReadings } from './socket-readings.ts';
+import { toFlow } from './socket-table.ts';
 import type { Store, StoredProcess } from './store.ts';
 import type { Users } from './users.ts';
 
@@ -58,7 +59,6 @@ const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
 const FRESH_MS = 50;
-const SOCKETS_CACHE_MS = 2_000;
 
 /** Verdicts come from windows of seconds: judging more often says nothing more. */
 const JUDGE_MS = 950;
@@ -94,7 +94,7 @@ export class Agent implements Readings, AsyncDisposable {
   #lostEvents = 0;
   readonly #doubleEntry: DoubleEntry;
   #books: { atMs: number; balance: Balance } | undefined;
-  #sockets: { atMs: number; sockets: Socket[] } | undefined;
+  readonly #sockets: SocketReadings;
 
   constructor(options: AgentOptions) {
     const { accounting, clock, version, kernel, store } = options;
@@ -127,6 +127,11 @@ export class Agent implements Readings, AsyncDisposable {
         this.#watch?.ended(record);
         this.#publish('process-ended', record);
       },
+    });
+    this.#sockets = new SocketReadings({
+      dump: () => accounting.dumpSockets(),
+      elapsedMs: () => this.#elapsedMs(),
+      processOf: ({ owner, ownerGeneration }) => this.#table.bySlot(owner, ownerGeneration),
     });
     this.#watch = options.flows
       ? new RelayWatch({
@@ -177,13 +182,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   sockets(pid?: number): Socket[] {
     this.#refresh();
-    const now = this.#elapsedMs();
-    if (!this.#sockets || now - this.#sockets.atMs > (pid === undefined ? SOCKETS_CACHE_MS : 0)) {
-      const records = decodeSockets(this.#options.accounting.dumpSockets());
-      this.#sockets = { atMs: now, sockets: records.map((record) => toSocket(record, this.#ownerOf(record))) };
-    }
-    const { sockets } = this.#sockets;
-    return pid === undefined ? sockets : sockets.filter((socket) => socket.pid === pid);
+    return this.#sockets.read(pid);
   }
 
   flows(pid?: number): Flow[] {
@@ -273,6 +272,7 @@ export class Agent implements Readings, AsyncDisposable {
   #tick(): void {
     try {
       this.#poll();
+      this.#sockets.letGo();
       const now = this.#elapsedMs();
       if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
@@ -455,26 +455,9 @@ export class Agent implements Readings, AsyncDisposable {
     return balance;
   }
 
-  #ownerOf({ owner, ownerGeneration }: { owner: number; ownerGeneration: number }): {
-    pid: number;
-    startedAt: string | null;
-    name: string;
-    app: string;
-  } {
-    const record = this.#table.bySlot(owner, ownerGeneration);
-    if (!record) return { pid: 0, startedAt: null, name: 'kernel', app: 'kernel' };
-    return { pid: record.tgid, startedAt: toIso(record.startedAtMs), name: record.name, app: record.app };
-  }
-
   #countSockets(): Map<string, Map<string, number>> {
-    const counts = new Map<string, Map<string, number>>();
-    for (const { app, state } of this.sockets()) {
-      const name = this.#budget.has(app) ? app : 'other';
-      const states = counts.get(name) ?? new Map<string, number>();
-      states.set(state, (states.get(state) ?? 0) + 1);
-      counts.set(name, states);
-    }
-    return counts;
+    this.#refresh();
+    return this.#sockets.count((app) => (this.#budget.has(app) ? app : 'other'));
   }
 }
 
