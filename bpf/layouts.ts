@@ -78,7 +78,7 @@ export function readRlFifo(view: DataView, offset: number): RlFifo {
   };
 }
 
-/** `struct rl_flow`, 576 bytes. */
+/** `struct rl_flow`, 584 bytes. */
 export interface RlFlow {
   readonly credit: number;
   readonly lastReceiveNs: bigint;
@@ -96,6 +96,7 @@ export interface RlFlow {
   readonly unmatched: number;
   readonly selfMatched: number;
   readonly partner: number;
+  readonly rivals: number;
   readonly firstSource: number;
   readonly lastSendNs: bigint;
   readonly sends: number;
@@ -118,7 +119,7 @@ export interface RlFlow {
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_FLOW_SIZE = 576;
+export const RL_FLOW_SIZE = 584;
 export const RL_FLOW_OFFSET = {
   credit: 0,
   lastReceiveNs: 8,
@@ -136,27 +137,28 @@ export const RL_FLOW_OFFSET = {
   unmatched: 208,
   selfMatched: 216,
   partner: 224,
-  firstSource: 232,
-  lastSendNs: 240,
-  sends: 248,
-  closed: 252,
-  sentSizes: 256,
-  first: 288,
-  firstNs: 488,
-  cookie: 496,
-  localSocket: 504,
-  remoteSocket: 512,
-  slot: 520,
-  processGeneration: 524,
-  netns: 528,
-  family: 532,
-  protocol: 534,
-  localPort: 536,
-  remotePort: 538,
-  opened: 540,
-  scope: 541,
-  localAddress: 544,
-  remoteAddress: 560,
+  rivals: 232,
+  firstSource: 240,
+  lastSendNs: 248,
+  sends: 256,
+  closed: 260,
+  sentSizes: 264,
+  first: 296,
+  firstNs: 496,
+  cookie: 504,
+  localSocket: 512,
+  remoteSocket: 520,
+  slot: 528,
+  processGeneration: 532,
+  netns: 536,
+  family: 540,
+  protocol: 542,
+  localPort: 544,
+  remotePort: 546,
+  opened: 548,
+  scope: 549,
+  localAddress: 552,
+  remoteAddress: 568,
 } as const;
 export function readRlFlow(view: DataView, offset: number): RlFlow {
   return {
@@ -176,27 +178,28 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     unmatched: readU64(view, offset + 208),
     selfMatched: readU64(view, offset + 216),
     partner: readU64(view, offset + 224),
-    firstSource: readU64(view, offset + 232),
-    lastSendNs: view.getBigUint64(offset + 240, true),
-    sends: view.getUint32(offset + 248, true),
-    closed: view.getUint32(offset + 252, true),
-    sentSizes: readArray(16, (i) => view.getUint16(offset + 256 + i * 2, true)),
-    first: readRlPair(view, offset + 288),
-    firstNs: view.getBigUint64(offset + 488, true),
-    cookie: view.getBigUint64(offset + 496, true),
-    localSocket: view.getBigUint64(offset + 504, true),
-    remoteSocket: view.getBigUint64(offset + 512, true),
-    slot: view.getUint32(offset + 520, true),
-    processGeneration: view.getUint32(offset + 524, true),
-    netns: view.getUint32(offset + 528, true),
-    family: view.getUint16(offset + 532, true),
-    protocol: view.getUint16(offset + 534, true),
-    localPort: view.getUint16(offset + 536, true),
-    remotePort: view.getUint16(offset + 538, true),
-    opened: view.getUint8(offset + 540),
-    scope: view.getUint8(offset + 541),
-    localAddress: readBytes(view, offset + 544, 16),
-    remoteAddress: readBytes(view, offset + 560, 16),
+    rivals: view.getUint32(offset + 232, true),
+    firstSource: readU64(view, offset + 240),
+    lastSendNs: view.getBigUint64(offset + 248, true),
+    sends: view.getUint32(offset + 256, true),
+    closed: view.getUint32(offset + 260, true),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 264 + i * 2, true)),
+    first: readRlPair(view, offset + 296),
+    firstNs: view.getBigUint64(offset + 496, true),
+    cookie: view.getBigUint64(offset + 504, true),
+    localSocket: view.getBigUint64(offset + 512, true),
+    remoteSocket: view.getBigUint64(offset + 520, true),
+    slot: view.getUint32(offset + 528, true),
+    processGeneration: view.getUint32(offset + 532, true),
+    netns: view.getUint32(offset + 536, true),
+    family: view.getUint16(offset + 540, true),
+    protocol: view.getUint16(offset + 542, true),
+    localPort: view.getUint16(offset + 544, true),
+    remotePort: view.getUint16(offset + 546, true),
+    opened: view.getUint8(offset + 548),
+    scope: view.getUint8(offset + 549),
+    localAddress: readBytes(view, offset + 552, 16),
+    remoteAddress: readBytes(view, offset + 568, 16),
   };
 }
 
@@ -878,7 +881,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_flow',
-    size: 576,
+    size: 584,
     fields: {
       credit: [0, 'u64'],
       last_receive_ns: [8, 'u64'],
@@ -896,28 +899,30 @@ export const layouts: readonly Layout[] = [
       unmatched: [208, 'u64'],
       self_matched: [216, 'u64'],
       partner: [224, 'u64'],
-      first_source: [232, 'u64'],
-      last_send_ns: [240, 'u64'],
-      sends: [248, 'u32'],
-      closed: [252, 'u32'],
-      sent_sizes: [256, 'u16[16]'],
-      first: [288, 'struct rl_pair'],
-      first_ns: [488, 'u64'],
-      cookie: [496, 'u64'],
-      local_socket: [504, 'u64'],
-      remote_socket: [512, 'u64'],
-      slot: [520, 'u32'],
-      process_generation: [524, 'u32'],
-      netns: [528, 'u32'],
-      family: [532, 'u16'],
-      protocol: [534, 'u16'],
-      local_port: [536, 'u16'],
-      remote_port: [538, 'u16'],
-      opened: [540, 'u8'],
-      scope: [541, 'u8'],
-      reserved: [542, 'u8[2]'],
-      local_address: [544, 'u8[16]'],
-      remote_address: [560, 'u8[16]'],
+      rivals: [232, 'u32'],
+      reserved1: [236, 'u32'],
+      first_source: [240, 'u64'],
+      last_send_ns: [248, 'u64'],
+      sends: [256, 'u32'],
+      closed: [260, 'u32'],
+      sent_sizes: [264, 'u16[16]'],
+      first: [296, 'struct rl_pair'],
+      first_ns: [496, 'u64'],
+      cookie: [504, 'u64'],
+      local_socket: [512, 'u64'],
+      remote_socket: [520, 'u64'],
+      slot: [528, 'u32'],
+      process_generation: [532, 'u32'],
+      netns: [536, 'u32'],
+      family: [540, 'u16'],
+      protocol: [542, 'u16'],
+      local_port: [544, 'u16'],
+      remote_port: [546, 'u16'],
+      opened: [548, 'u8'],
+      scope: [549, 'u8'],
+      reserved: [550, 'u8[2]'],
+      local_address: [552, 'u8[16]'],
+      remote_address: [568, 'u8[16]'],
     },
   },
   {

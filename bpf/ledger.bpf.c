@@ -22,6 +22,8 @@
 #define CREDIT_MAX (64ULL << 20)
 /* What is missing from a send is framing up to this many bytes or a sixteenth: no other source is charged for it. */
 #define FRAMING 64
+/* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */
+#define RIVALS 3
 /* The process's list of sources is the fallback, and may lag by this much. */
 #define LIST_NS 100000000ULL
 /* Reading the clock is the dearest step on some hosts: once a run of the thread, and every so many events. */
@@ -400,6 +402,31 @@ __noinline int find_sources(struct sending *sending, struct rl_flow *f, struct r
 	return 0;
 }
 
+/*
+ * Whether the partner lives on credit that will never be passed on (framing that was taken off, a login), while the
+ * thread receives elsewhere and, without a sleep in between, sends just that.
+ */
+static __always_inline bool has_rival(const struct sending *sending, struct rl_flow *f, __u64 partner)
+{
+	__u64 last = sending->last;
+
+	if (!sending->last_was_receive || last == sending->flow)
+		return false;
+	if (last == partner) {
+		if (f->rivals)
+			f->rivals = 0;
+		return false;
+	}
+	struct rl_flow *from = get_flow(last);
+	if (!from || !from->credit || from->last_run != sending->run || from->host_hash == f->host_hash)
+		return false;
+	__u32 received = from->last_receive_bytes, sent = sending->bytes;
+	if ((received > sent ? received - sent : sent - received) > FRAMING || ++f->rivals < RIVALS)
+		return false;
+	f->rivals = 0;
+	return true;
+}
+
 __noinline int note_receive(__u64 id, struct rl_thread *thread, __u32 bytes, bool is_datagram)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -479,7 +506,7 @@ __noinline int note_send(__u64 id, struct rl_thread *thread, __u32 bytes, bool i
 			f->self_matched += take_credit(f, bytes);
 			sending.need = 0;
 		}
-	} else if (partner) {
+	} else if (partner && !has_rival(&sending, f, partner)) {
 		pay_from(&sending, f, partner, true); /* keeps relays that hold data on their pair */
 	}
 	if (sending.need && !sending.best) {

@@ -182,6 +182,8 @@ struct rl_flow {
 	__u64 unmatched;    /* sent, and nothing received accounts for it */
 	__u64 self_matched; /* sent back to where it came from */
 	__u64 partner;      /* the flow that paid for the last send */
+	__u32 rivals; /* sends that answer another flow than the partner, since one answered it */
+	__u32 reserved1;
 	__u64 first_source;
 	__u64 last_send_ns;
 	__u32 sends;
