@@ -90,6 +90,11 @@ export class RelayProcess {
     if (flows.length > 0 || pairs.length > 0) this.changed = true;
   }
 
+  /** Whether the next evaluation may rule what the last one has found. */
+  hasVotes(): boolean {
+    return this.votes.size > 0;
+  }
+
   /** Whether an evaluation could say something new: the second vote may fall on evidence that no longer changes. */
   needsEvaluation(): boolean {
     if (this.endedAtMs !== null) return !this.evaluatedAtEnd;
