@@ -563,6 +563,7 @@ export interface RlSocket {
   readonly scope: Uint8Array;
   readonly accepted: number;
   readonly connected: number;
+  readonly nameless: number;
   readonly pendingSinceNs: bigint;
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
@@ -584,6 +585,7 @@ export const RL_SOCKET_OFFSET = {
   scope: 10,
   accepted: 12,
   connected: 13,
+  nameless: 14,
   pendingSinceNs: 16,
   pending: 24,
   payload: 56,
@@ -605,6 +607,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     scope: readBytes(view, offset + 10, 2),
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
+    nameless: view.getUint8(offset + 14),
     pendingSinceNs: view.getBigUint64(offset + 16, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
@@ -1091,7 +1094,8 @@ export const layouts: readonly Layout[] = [
       scope: [10, 'u8[2]'],
       accepted: [12, 'u8'],
       connected: [13, 'u8'],
-      reserved: [14, 'u8[2]'],
+      nameless: [14, 'u8'],
+      reserved: [15, 'u8'],
       pending_since_ns: [16, 'u64'],
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],

@@ -204,13 +204,17 @@ static __always_inline __u64 find_flow(struct sock *sk, struct rl_socket *s, str
 				       struct rl_thread *thread)
 {
 	if (sk->__sk_common.skc_family != AF_UNIX && s->protocol == RL_UDP && !sk->__sk_common.skc_dport) {
-		if (thread->has_peer) {
+		if (thread->has_peer && s->nameless) {
+			/* what is kept is who sent to it last */
+		} else if (thread->has_peer) {
 			s->peer_port = thread->peer_port;
 			__builtin_memcpy(s->peer_address, thread->peer_address, 16);
 		} else if (s->peer_port) { /* recv() without an address: most likely from whom it spoke with last */
+			s->nameless = 1;
 			thread->peer_port = s->peer_port;
 			__builtin_memcpy(thread->peer_address, s->peer_address, 16);
 		} else {
+			s->nameless = 1;
 			return 0; /* from nobody knows whom: no evidence of anything */
 		}
 		thread->has_peer = 0;

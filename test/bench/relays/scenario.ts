@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-
-export type Side = 'client' | 'middle' | 'server';
+import type { Side } from '../../e2e/three-hosts.ts';
 
 export interface Program {
   at: Side;
