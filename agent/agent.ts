@@ -62,6 +62,8 @@ const FRESH_MS = 50;
 
 /** Verdicts come from windows of seconds: judging more often says nothing more. */
 const JUDGE_MS = 950;
+/** But a relay that was found needs a second look, and is to be named within two seconds. */
+const SECOND_LOOK_MS = 400;
 
 const VERDICTS = ['none', 'suspected', 'relay'];
 const NOTHING = { receivedBytes: 0, sentBytes: 0 };
@@ -84,6 +86,7 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #freedTotal: Counters;
   readonly #startedAt: string;
   #timer: NodeJS.Timeout | undefined;
+  #secondLook: NodeJS.Timeout | undefined;
   #ready = false;
   #polledAtMs = 0;
   #pollCount = 0;
@@ -265,12 +268,14 @@ export class Agent implements Readings, AsyncDisposable {
   /** Writes a last checkpoint; the kernel's side goes on counting. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#timer = undefined;
+    clearTimeout(this.#secondLook);
     this.#poll();
     this.#checkpoint();
   }
 
   #tick(): void {
-    try {
+    this.#try(() => {
       this.#poll();
       this.#sockets.letGo();
       const now = this.#elapsedMs();
@@ -279,6 +284,12 @@ export class Agent implements Readings, AsyncDisposable {
         this.#lastForgetMs = now;
         this.#options.books.forgetGone();
       }
+    });
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
     } catch (error) {
       if ((error as { code?: string }).code === 'BPF_NAMESPACE_LOST') throw error;
       this.#metrics.pollErrors.inc();
@@ -322,12 +333,15 @@ export class Agent implements Readings, AsyncDisposable {
     return relays;
   }
 
-  #judge(): void {
-    this.#lastJudgeMs = this.#polledAtMs;
-    for (const change of this.#watch?.poll() ?? []) {
+  #judge(isSecondLook = false): void {
+    if (!isSecondLook) this.#lastJudgeMs = this.#polledAtMs;
+    for (const change of this.#watch?.poll(isSecondLook) ?? []) {
       this.#options.logger.info(change, 'verdict');
       this.#events.publish('verdict', { ...change });
     }
+    clearTimeout(this.#secondLook);
+    if (isSecondLook || !this.#timer || !this.#watch?.hasVotes()) return;
+    this.#secondLook = setTimeout(() => this.#try(() => this.#judge(true)), SECOND_LOOK_MS);
   }
 
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */

@@ -58,8 +58,13 @@ export class RelayWatch {
     this.#options = options;
   }
 
+  /** Whether a second look, before the next judgement, may find a relay. */
+  hasVotes(): boolean {
+    return this.#options.ledger.hasVotes();
+  }
+
   /** Reads what has moved since the last time, and judges. */
-  poll(): VerdictChange[] {
+  poll(isSecondLook = false): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
     const piped = this.#piped();
@@ -67,7 +72,7 @@ export class RelayWatch {
     for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
-    const changes = ledger.judge(now.nowMs);
+    const changes = ledger.judge(now.nowMs, isSecondLook);
     for (const record of this.#options.processes.records()) this.#bill(record);
     this.recycle();
     return changes;

@@ -99,6 +99,7 @@ export interface RlFlow {
   readonly firstSource: number;
   readonly lastSendNs: bigint;
   readonly sends: number;
+  readonly rivals: number;
   readonly first: RlPair;
   readonly sentSizes: readonly number[];
   readonly closed: number;
@@ -139,6 +140,7 @@ export const RL_FLOW_OFFSET = {
   firstSource: 232,
   lastSendNs: 240,
   sends: 248,
+  rivals: 252,
   first: 256,
   sentSizes: 456,
   closed: 488,
@@ -179,6 +181,7 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     firstSource: readU64(view, offset + 232),
     lastSendNs: view.getBigUint64(offset + 240, true),
     sends: view.getUint32(offset + 248, true),
+    rivals: view.getUint32(offset + 252, true),
     first: readRlPair(view, offset + 256),
     sentSizes: readArray(16, (i) => view.getUint16(offset + 456 + i * 2, true)),
     closed: view.getUint32(offset + 488, true),
@@ -560,6 +563,7 @@ export interface RlSocket {
   readonly scope: Uint8Array;
   readonly accepted: number;
   readonly connected: number;
+  readonly nameless: number;
   readonly pendingSinceNs: bigint;
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
@@ -582,6 +586,7 @@ export const RL_SOCKET_OFFSET = {
   scope: 10,
   accepted: 12,
   connected: 13,
+  nameless: 14,
   pendingSinceNs: 16,
   pending: 24,
   payload: 56,
@@ -604,6 +609,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     scope: readBytes(view, offset + 10, 2),
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
+    nameless: view.getUint8(offset + 14),
     pendingSinceNs: view.getBigUint64(offset + 16, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
@@ -905,7 +911,7 @@ export const layouts: readonly Layout[] = [
       first_source: [232, 'u64'],
       last_send_ns: [240, 'u64'],
       sends: [248, 'u32'],
-      reserved1: [252, 'u32'],
+      rivals: [252, 'u32'],
       first: [256, 'struct rl_pair'],
       sent_sizes: [456, 'u16[16]'],
       closed: [488, 'u32'],
@@ -1094,7 +1100,8 @@ export const layouts: readonly Layout[] = [
       scope: [10, 'u8[2]'],
       accepted: [12, 'u8'],
       connected: [13, 'u8'],
-      reserved: [14, 'u8[2]'],
+      nameless: [14, 'u8'],
+      reserved: [15, 'u8'],
       pending_since_ns: [16, 'u64'],
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],
