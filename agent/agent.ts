@@ -24,7 +24,8 @@ import type {
 } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
 import { RelayWatch } from './relay-watch.ts';
-import { decodeSockets, toFlow, toSocket } from './socket-table.ts';
+import { SocketReadings } from './socket-readings.ts';
+import { toFlow } from './socket-table.ts';
 import type { Store, StoredProcess } from './store.ts';
 import type { Users } from './users.ts';
 
@@ -60,10 +61,11 @@ const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
 const FRESH_MS = 50;
-const SOCKETS_CACHE_MS = 2_000;
 
 /** Verdicts come from windows of seconds: judging more often says nothing more. */
 const JUDGE_MS = 950;
+/** But a relay that was found needs a second look, and is to be named within two seconds. */
+const SECOND_LOOK_MS = 400;
 
 const VERDICTS = ['none', 'suspected', 'relay'];
 const NOTHING = { receivedBytes: 0, sentBytes: 0 };
@@ -86,6 +88,7 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #freedTotal: Counters;
   readonly #startedAt: string;
   #timer: NodeJS.Timeout | undefined;
+  #secondLook: NodeJS.Timeout | undefined;
   #ready = false;
   #polledAtMs = 0;
   #pollCount = 0;
@@ -96,7 +99,7 @@ export class Agent implements Readings, AsyncDisposable {
   #lostEvents = 0;
   readonly #doubleEntry: DoubleEntry;
   #books: { atMs: number; balance: Balance } | undefined;
-  #sockets: { atMs: number; sockets: Socket[] } | undefined;
+  readonly #sockets: SocketReadings;
 
   constructor(options: AgentOptions) {
     const { accounting, clock, version, kernel, store } = options;
@@ -131,6 +134,11 @@ export class Agent implements Readings, AsyncDisposable {
         this.#watch?.ended(record);
         this.#publish('process-ended', record);
       },
+    });
+    this.#sockets = new SocketReadings({
+      dump: () => accounting.dumpSockets(),
+      elapsedMs: () => this.#elapsedMs(),
+      processOf: ({ owner, ownerGeneration }) => this.#table.bySlot(owner, ownerGeneration),
     });
     this.#watch = options.flows
       ? new RelayWatch({
@@ -187,13 +195,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   sockets(pid?: number): Socket[] {
     this.#refresh();
-    const now = this.#elapsedMs();
-    if (!this.#sockets || now - this.#sockets.atMs > (pid === undefined ? SOCKETS_CACHE_MS : 0)) {
-      const records = decodeSockets(this.#options.accounting.dumpSockets());
-      this.#sockets = { atMs: now, sockets: records.map((record) => toSocket(record, this.#ownerOf(record))) };
-    }
-    const { sockets } = this.#sockets;
-    return pid === undefined ? sockets : sockets.filter((socket) => socket.pid === pid);
+    return this.#sockets.read(pid);
   }
 
   flows(pid?: number): Flow[] {
@@ -286,19 +288,28 @@ export class Agent implements Readings, AsyncDisposable {
   /** Writes a last checkpoint; the kernel's side goes on counting. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#timer = undefined;
+    clearTimeout(this.#secondLook);
     this.#poll();
     this.#checkpoint();
   }
 
   #tick(): void {
-    try {
+    this.#try(() => {
       this.#poll();
+      this.#sockets.letGo();
       const now = this.#elapsedMs();
       if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;
         this.#options.books.forgetGone();
       }
+    });
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
     } catch (error) {
       if ((error as { code?: string }).code === 'BPF_NAMESPACE_LOST') throw error;
       this.#metrics.pollErrors.inc();
@@ -343,12 +354,15 @@ export class Agent implements Readings, AsyncDisposable {
     return relays;
   }
 
-  #judge(): void {
-    this.#lastJudgeMs = this.#polledAtMs;
-    for (const change of this.#watch?.poll() ?? []) {
+  #judge(isSecondLook = false): void {
+    if (!isSecondLook) this.#lastJudgeMs = this.#polledAtMs;
+    for (const change of this.#watch?.poll(isSecondLook) ?? []) {
       this.#options.logger.info(change, 'verdict');
       this.#events.publish('verdict', { ...change });
     }
+    clearTimeout(this.#secondLook);
+    if (isSecondLook || !this.#timer || !this.#watch?.hasVotes()) return;
+    this.#secondLook = setTimeout(() => this.#try(() => this.#judge(true)), SECOND_LOOK_MS);
   }
 
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
@@ -479,26 +493,9 @@ export class Agent implements Readings, AsyncDisposable {
     return balance;
   }
 
-  #ownerOf({ owner, ownerGeneration }: { owner: number; ownerGeneration: number }): {
-    pid: number;
-    startedAt: string | null;
-    name: string;
-    app: string;
-  } {
-    const record = this.#table.bySlot(owner, ownerGeneration);
-    if (!record) return { pid: 0, startedAt: null, name: 'kernel', app: 'kernel' };
-    return { pid: record.tgid, startedAt: toIso(record.startedAtMs), name: record.name, app: record.app };
-  }
-
   #countSockets(): Map<string, Map<string, number>> {
-    const counts = new Map<string, Map<string, number>>();
-    for (const { app, state } of this.sockets()) {
-      const name = this.#budget.has(app) ? app : 'other';
-      const states = counts.get(name) ?? new Map<string, number>();
-      states.set(state, (states.get(state) ?? 0) + 1);
-      counts.set(name, states);
-    }
-    return counts;
+    this.#refresh();
+    return this.#sockets.count((app) => (this.#budget.has(app) ? app : 'other'));
   }
 }
 

@@ -106,11 +106,17 @@ export class RelayLedger {
     this.accounts.delete(processKey);
   }
 
-  /** Once a second, after the updates. */
-  judge(nowMs: number): VerdictChange[] {
+  /** Whether a second look would rule something. */
+  hasVotes(): boolean {
+    for (const { process } of this.accounts.values()) if (process.hasVotes()) return true;
+    return false;
+  }
+
+  /** Once a second, after the updates; in between, where there are votes, a second look at those processes only. */
+  judge(nowMs: number, isSecondLook = false): VerdictChange[] {
     const changed = new Set<Account>();
     for (const account of this.accounts.values()) {
-      if (!account.process.needsEvaluation()) continue;
+      if (isSecondLook ? !account.process.hasVotes() : !account.process.needsEvaluation()) continue;
       account.process.evaluate(nowMs);
       changed.add(account);
     }
