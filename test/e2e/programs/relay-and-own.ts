@@ -5,12 +5,12 @@
  *   relay PORT HOST NEXT OWN FILE          passes on what comes on PORT to HOST:NEXT, and downloads from HOST:OWN
  *   call HOST PORT                         sends
  */
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 
-/** 10 MB/s: as fast as it is to go without a cap, and still slow for the machine. */
+/** 5 MB/s: as fast as it is to go without a cap, and still slow for the machine. */
 const EVERY_MS = 10;
-const PIECE: Buffer = Buffer.alloc(100_000, 'x');
+const PIECE: Buffer = Buffer.alloc(50_000, 'x');
 
 const [, , what = '', ...rest] = process.argv;
 
@@ -23,7 +23,10 @@ function sendForever(socket: Socket): void {
 
 function count(file: string): (data: Buffer) => void {
   let total = 0;
-  setInterval(() => writeFileSync(file, String(total)), 50);
+  setInterval(() => {
+    writeFileSync(`${file}.new`, String(total));
+    renameSync(`${file}.new`, file); // whoever reads it finds a whole number
+  }, 50);
   return (data) => {
     total += data.length;
   };
