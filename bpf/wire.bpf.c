@@ -13,11 +13,7 @@
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
 extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
 
-#define IPV4_HEADER 20
-#define IPV6_HEADER 40
 #define IPV6_FRAGMENT_HEADER 8
-#define UDP_HEADER 8
-#define JUMBO_OPTION 8
 
 struct packet {
 	__u64 bytes;
@@ -181,10 +177,16 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 		}
 	}
 	p = get_process(s->owner);
-	if (!p || p->generation != s->owner_generation)
+	if (!p || p->generation != s->owner_generation) {
 		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
-	else
-		count_wire(p, direction, packet.bytes, packet.packets);
+		return 1;
+	}
+	if (p->policies) {
+		int verdict = hold_packet(skb, s, p->policies, direction);
+		if (verdict != PASS) /* it never crosses the IP layer */
+			return direction == RL_TX && verdict == DROP_AS_FULL ? DROP_AS_FULL : DROP;
+	}
+	count_wire(p, direction, packet.bytes, packet.packets);
 	return 1;
 }
 
