@@ -23,7 +23,7 @@ enum { DROP = 0, PASS = 1, DROP_AS_FULL = 2 /* as a full queue does: UDP's send 
 /* Where the controller wants the bucket: half full, so that it neither runs dry nor over. */
 #define RESERVE_NS 100000000ULL
 /* How far it may be overdrawn by flows that are below their own share. */
-#define DEBT_NS 500000000ULL
+#define DEBT_NS 450000000ULL
 /* How much of its own share a flow may save up. */
 #define OWN_BUCKET_NS 20000000ULL
 #define EPOCH_MIN_NS 100000000ULL
@@ -111,10 +111,13 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 	if (used) {
 		__u64 next = fair * ((__u64)wanted >> 10) / ((used >> 10) | 1);
 		__u64 most = fair + fair / 4, least = fair - fair / 3;
-		if (a->epoch_drops)
-			most = fair;
+		if (a->epoch_drops) /* bursts that met: no reason to go below an equal share */
+			most = fair > rate / active ? fair : rate / active;
 		next = next > most ? most : next < least ? least : next;
-		__u64 floor = rate * 7 / 8 / active, ceiling = rate + rate / 8;
+		/* Below an equal share only as far as what is owed asks for, by the end of an epoch of this length. */
+		__u64 share = rate / active, ceiling = rate + rate / 8;
+		__u64 owed = level < 0 ? (share >> 10) * (__u64)-level / (fair_epoch_ns(share) >> 10) : 0;
+		__u64 floor = share - (owed < share / 8 ? owed : share / 8);
 		fair = next < floor ? floor : next > ceiling ? ceiling : next;
 	}
 	set_fair(a, fair);
@@ -168,7 +171,9 @@ static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_held
 		__sync_val_compare_and_swap(&a->used_until_ns, used, earliest);
 		used = earliest;
 	}
-	bool below_share = (__s64)(now - held->used_until_ns[direction]) >= 0;
+	/* A segment's worth early: a connection that is refused waits for a timer of 200 ms and more. */
+	__u64 early = cost_of(NOMINAL_SEGMENT, a->fair_cost);
+	bool below_share = (__s64)(now + early - held->used_until_ns[direction]) >= 0;
 	if ((__s64)(now - used) >= 0)
 		return parcel->is_stream || below_share || !(a->last_active_streams | a->active_streams);
 	if (!parcel->is_stream)

@@ -33,8 +33,8 @@ function insertDelay(client: Host, server: Host, program: string, folder: string
   execFileSync('ip', ['netns', 'add', middle]);
   ip(client, ['link', 'del', 'eth0']);
   for (const [host, other, device] of [
-    [client, server, 'a'],
-    [server, client, 'b'],
+    [client, server, 'near'],
+    [server, client, 'far'],
   ] as const) {
     const pair = ['link', 'add', 'eth0', 'address', host.mac, 'netns', host.name, 'type', 'veth'];
     execFileSync('ip', [...pair, 'peer', 'name', device, 'netns', middle]);
@@ -46,7 +46,7 @@ function insertDelay(client: Host, server: Host, program: string, folder: string
     const features = ['tso', 'off', 'gso', 'off', 'gro', 'off', 'tx', 'off'];
     execFileSync('ip', ['netns', 'exec', host.name, 'ethtool', '-K', 'eth0', ...features], { stdio: 'ignore' });
   }
-  start({ ...client, name: middle }, [program, 'a', 'b', String(DELAY_US / 2)], {
+  start({ ...client, name: middle }, [program, 'near', 'far', String(DELAY_US / 2)], {
     output: `${folder}/delay.output`,
     errors: `${folder}/delay.errors`,
   });
