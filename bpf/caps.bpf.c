@@ -101,7 +101,7 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 	__s64 level = (__s64)(now - RESERVE_NS - a->used_until_ns);
 	if (level < -(__s64)SECOND_NS)
 		level = -(__s64)SECOND_NS;
-	if (level > (__s64)RESERVE_NS)
+	if (level > (__s64)(BUCKET_NS - 20000000))
 		level = RESERVE_NS;
 	/* In ns of the limit: what should pass in an epoch like this one, and a quarter of what is missing. */
 	__s64 wanted = (__s64)took + (level >> 2);
@@ -135,22 +135,30 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 
 /* A flow that was not active an epoch ago takes its share from the others at once, not at the epoch's end. */
 __noinline int join(struct rl_allowance *a, struct rl_held *held, __u32 place, enum rl_direction direction,
-		    bool is_stream)
+		    const struct parcel *parcel)
 {
-	if (!a || !held || place >= RL_PROCESS_POLICIES || direction >= RL_DIRECTIONS)
+	if (!a || !held || !parcel || place >= RL_PROCESS_POLICIES || direction >= RL_DIRECTIONS)
 		return 0;
 	__u32 epoch = a->epoch + 1; /* 0 is never */
 	__u32 last = held->epochs[direction][place];
 	held->epochs[direction][place] = epoch;
 	__u32 active = __sync_fetch_and_add(&a->active_flows, 1);
-	if (is_stream)
+	if (parcel->is_stream)
 		__sync_fetch_and_add(&a->active_streams, 1);
 	if (last && last + 1 == epoch)
 		return 0;
+	/* Connections that come and go leave the bucket full: nobody has to give way. */
+	__s64 level = (__s64)(parcel->now - a->used_until_ns);
+	if (level > (__s64)(BUCKET_NS - 20000000))
+		return 0;
 	if (active < a->last_active_flows)
 		active = a->last_active_flows;
+	__u64 fair = a->fair_rate;
 	if (active)
-		set_fair(a, a->fair_rate * active / (active + 1));
+		fair = fair * active / (active + 1);
+	if (level < 0 && fair > a->limit_rate / (active + 1))
+		fair = a->limit_rate / (active + 1);
+	set_fair(a, fair);
 	return 0;
 }
 
@@ -254,9 +262,41 @@ static __always_inline __u64 flow_of(struct __sk_buff *skb, struct rl_socket *s,
 	return flow ? *flow : 0;
 }
 
-static __always_inline bool is_spent(struct rl_policy *policy)
+/* Whether somebody who was never sent to wants to talk to a socket that is not connected. */
+static __always_inline bool is_stranger(struct __sk_buff *skb, struct rl_socket *s)
 {
-	return policy->exhausted && policy->flags & RL_POLICY_QUOTA_DENY;
+	struct rl_flow *f = get_flow(flow_of(skb, s, RL_RX));
+	return !f || !f->sent;
+}
+
+/* SYN, and no acknowledgement: the first packet of a TCP connection. */
+static __always_inline bool is_first_of_stream(struct __sk_buff *skb)
+{
+	__u8 *data = (void *)(long)skb->data;
+	__u8 *end = (void *)(long)skb->data_end;
+	__u32 header = IPV6_HEADER;
+
+	if (data + IPV4_HEADER > end)
+		return false;
+	if (data[0] >> 4 == 4)
+		header = (data[0] & 15) * 4;
+	__u8 *tcp = data + header;
+	return tcp + 14 <= end && (tcp[13] & 0x12) == 2;
+}
+
+static __always_inline bool is_refused(struct __sk_buff *skb, struct rl_socket *s, __u64 held_to,
+				       enum rl_direction direction)
+{
+	struct bpf_sock *sk = skb->sk;
+	if (!sk || !may_refuse(held_to, direction))
+		return false;
+	if (direction == RL_TX) /* MPTCP's subflows connect without passing cgroup/connect */
+		return s->protocol == RL_TCP && is_first_of_stream(skb) &&
+		       refuses_packet(held_to, bpf_ntohs(sk->dst_port), direction);
+	if (s->protocol == RL_TCP)
+		return sk->state == TCP_LISTEN && is_first_of_stream(skb) && refuses_packet(held_to, sk->src_port, direction);
+	return s->protocol == RL_UDP && !sk->dst_port && is_stranger(skb, s) &&
+	       refuses_packet(held_to, sk->src_port, direction);
 }
 
 /*
@@ -271,6 +311,8 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 
 	if (!s || !sk || direction >= RL_DIRECTIONS)
 		return PASS;
+	if (is_refused(skb, s, held_to, direction))
+		return DROP;
 	struct parcel parcel = {.is_stream = s->protocol == RL_TCP};
 	parcel.payload = payload_of(skb, s->protocol);
 	if (!parcel.payload)
@@ -303,7 +345,7 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 			if (!ruling)
 				continue;
 		}
-		struct rl_allowance *a = &policy->allowances[direction];
+		struct rl_allowance *a = get_allowance(policy, direction);
 		if (spent) {
 			__sync_fetch_and_add(&a->quota_packets, 1);
 			note_held_back(a, parcel.now, parcel.payload);
@@ -327,7 +369,7 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 			return DROP; /* TCP takes it as not sent, and tries again */
 		}
 		if (held->epochs[direction][place] != a->epoch + 1)
-			join(a, held, place, direction, parcel.is_stream);
+			join(a, held, place, direction, &parcel);
 		if (parcel.is_stream && direction == RL_TX && !held->pacing)
 			policy->unpaced++;
 		holding |= 1U << place;
@@ -341,7 +383,7 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 			continue;
 		__u64 cost = get_limit(policy)->cost;
 		__u64 owed = cost_of(owed_bytes, cost);
-		use_allowance(&policy->allowances[direction], held, direction, &parcel, cost, owed < DEBT_NS / 2 ? owed : DEBT_NS / 2);
+		use_allowance(get_allowance(policy, direction), held, direction, &parcel, cost, owed < DEBT_NS / 2 ? owed : DEBT_NS / 2);
 	}
 	return PASS;
 }

@@ -493,18 +493,19 @@ __noinline int note_send(__u64 id, struct rl_thread *thread, __u32 bytes, bool i
 	return 0;
 }
 
-static __always_inline void note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
+static __always_inline __u64 note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
 				       enum rl_direction direction, __u64 bytes)
 {
 	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
 	if (!thread)
-		return;
+		return 0;
 	__u64 id = find_flow(sk, s, p, slot, thread);
 	if (!id)
-		return;
+		return 0;
 	bool is_datagram = s->protocol == RL_UDP;
 	if (direction == RL_RX)
 		note_receive(id, thread, bytes, is_datagram);
 	else
 		note_send(id, thread, bytes, is_datagram);
+	return id;
 }

@@ -122,6 +122,7 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 	struct rl_process *p = get_process(s->owner);
 	if (!p)
 		return;
+	struct parcel parcel = {.now = bpf_ktime_get_ns(), .is_stream = true};
 	__u64 held_to = p->policies;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
@@ -130,7 +131,7 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 			continue;
 		struct rl_allowance *a = &policy->allowances[RL_TX];
 		if (a->limit_rate && held->epochs[RL_TX][place] != a->epoch + 1)
-			join(a, held, place, RL_TX, true);
+			join(a, held, place, RL_TX, &parcel);
 	}
 }
 
@@ -169,7 +170,10 @@ int hold_connections(struct bpf_sock_ops *ctx)
 	if (established) {
 		count_flow(s, held);
 		pace = pace_of(s);
-		SET(ctx, SOL_TCP, TCP_BPF_IW, 2);
+		/* What passes in a tenth of a second, and a round trip; Linux begins with ten. */
+		__u64 window = pace * ((ctx->srtt_us >> 3) + 100000) / 1000000 / NOMINAL_SEGMENT;
+		if (window < 10)
+			SET(ctx, SOL_TCP, TCP_BPF_IW, window > 2 ? (int)window : 2);
 	}
 	PACE(ctx, held, pace, ctx->srtt_us, ctx->mss_cache);
 	return 1;

@@ -62,8 +62,9 @@ static __always_inline void charge(struct sock *sk, enum rl_direction direction,
 	if (slot == KERNEL_SLOT)
 		return;
 	refresh_user(p);
-	if (protocol != RL_OTHER)
-		note_relay(sk, s, p, slot, direction, bytes);
+	__u64 flow = protocol == RL_OTHER ? 0 : note_relay(sk, s, p, slot, direction, bytes);
+	if (p->policies)
+		use_quota(p->policies, flow, bytes, direction);
 }
 
 /* AF_UNIX carries no network payload; the ledger follows it, as one half of a relay may speak to the other by it. */

@@ -22,6 +22,12 @@ static __always_inline __u32 policy_number(__u64 held_to, __u32 place)
 	return held_to >> place * 16 & 0xffff;
 }
 
+/* The verifier follows a choice; it loses the bounds of an index that was put aside. */
+static __always_inline struct rl_allowance *get_allowance(struct rl_policy *policy, enum rl_direction direction)
+{
+	return direction == RL_RX ? &policy->allowances[RL_RX] : &policy->allowances[RL_TX];
+}
+
 struct path_hash {
 	__u8 *path;
 	__u64 hash;

@@ -17,6 +17,8 @@
 #include "policies.bpf.c"
 #include "processes.bpf.c"
 #include "flows.bpf.h"
+#include "quotas.bpf.c"
+#include "deny.bpf.c"
 #include "owners.bpf.c"
 #include "ledger.bpf.c"
 #include "payload.bpf.c"

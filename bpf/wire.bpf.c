@@ -159,9 +159,11 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 	if (!s || s->owner == KERNEL_SLOT) {
 		__u32 slot = mptcp_owner(skb);
 		p = get_process(slot);
-		if (slot != KERNEL_SLOT && p)
+		if (slot != KERNEL_SLOT && p) {
+			if (p->policies && s && hold_packet(skb, s, p->policies, direction) != PASS)
+				return DROP;
 			count_wire(p, direction, packet.bytes, packet.packets);
-		else
+		} else
 			count_unattributed(s && s->claim != RL_CLAIM_NONE ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, packet.bytes,
 					   packet.packets);
 		return 1;

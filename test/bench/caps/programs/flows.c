@@ -148,16 +148,24 @@ static void run(int poll, int listener, int count, int sends, const char *conges
 			uint64_t room = sizeof(buffer);
 			if (each && left[i] < room)
 				room = left[i];
-			ssize_t done = sends ? send(sockets[i], buffer, room, MSG_NOSIGNAL) : recv(sockets[i], buffer, room, MSG_TRUNC);
-			if (done > 0) {
-				counters[i].bytes += done;
-				if (!each || (left[i] -= done))
+			if (each && !left[i]) { /* all is sent: the other side closes when it has read it all */
+				if (recv(sockets[i], buffer, 1, 0) < 0 && errno == EAGAIN)
 					continue;
 				note_info(i);
 				close(sockets[i]);
 				sockets[i] = connect_to(host, port, SOCK_STREAM, congestion);
 				left[i] = each;
 				watch(poll, sockets[i], i, EPOLLOUT);
+				continue;
+			}
+			ssize_t done = sends ? send(sockets[i], buffer, room, MSG_NOSIGNAL) : recv(sockets[i], buffer, room, MSG_TRUNC);
+			if (done > 0) {
+				counters[i].bytes += done;
+				if (!each || (left[i] -= done))
+					continue;
+				shutdown(sockets[i], SHUT_WR);
+				epoll_ctl(poll, EPOLL_CTL_DEL, sockets[i], NULL);
+				watch(poll, sockets[i], i, EPOLLIN);
 			} else if (done == 0 || (errno != EAGAIN && errno != EINTR && errno != EPERM && errno != ENOBUFS)) {
 				if (done < 0 && errno != ECONNREFUSED)
 					counters[MAX_FLOWS].bytes = ++aborted;
