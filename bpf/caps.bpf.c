@@ -26,6 +26,8 @@ enum { DROP = 0, PASS = 1, DROP_AS_FULL = 2 /* as a full queue does: UDP's send 
 #define DEBT_NS 450000000ULL
 /* How much of its own share a flow may save up. */
 #define OWN_BUCKET_NS 20000000ULL
+/* What is received: also what its window may offer, to a sender that asks again every 200 ms. */
+#define OWN_WINDOW_NS 400000000ULL
 #define EPOCH_MIN_NS 100000000ULL
 #define SECOND_NS 1000000000ULL
 #define NOMINAL_SEGMENT 1448
@@ -186,15 +188,16 @@ static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_held
 		return parcel->is_stream || below_share || !(a->last_active_streams | a->active_streams);
 	if (!parcel->is_stream)
 		return false;
-	/* What is received of a stream is held by its window: a drop would only be sent again. */
-	return direction == RL_RX || (below_share && (__s64)(used - now) < (__s64)DEBT_NS);
+	/* What is received of a stream is held by its window; a drop, which is sent again, is for where that fails. */
+	return (below_share || direction == RL_RX) && (__s64)(used - now) < (__s64)DEBT_NS;
 }
 
 static __always_inline void use_allowance(struct rl_allowance *a, struct rl_held *held, enum rl_direction direction,
 					  const struct parcel *parcel, __u64 cost, __u64 owed)
 {
 	__u64 own = held->used_until_ns[direction];
-	__u64 earliest = parcel->now - OWN_BUCKET_NS;
+	bool by_window = direction == RL_RX && parcel->is_stream;
+	__u64 earliest = parcel->now - (by_window ? OWN_WINDOW_NS : OWN_BUCKET_NS);
 	__u64 own_cost = cost_of(parcel->payload, a->fair_cost);
 
 	if ((__s64)(earliest - own) > 0)

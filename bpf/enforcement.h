@@ -102,8 +102,8 @@ struct rl_held {
 	__u32 pacing;     /* what we have asked for; 0: nothing */
 	__u32 clamp;      /* of the congestion window; 0: none */
 	__u32 epochs[2][RL_PROCESS_POLICIES]; /* when it was active last, by policy */
-	__u32 window;     /* TCP_WINDOW_CLAMP; 0: none */
-	__u32 reserved;
+	__u32 window;     /* TCP_WINDOW_CLAMP that we have set; 0: none */
+	__u32 own_window; /* what it was before */
 };
 
 /* Whose connections the destroy iterators take, and what they took. */

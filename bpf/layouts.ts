@@ -324,6 +324,7 @@ export interface RlHeld {
   readonly clamp: number;
   readonly epochs: readonly (readonly number[])[];
   readonly window: number;
+  readonly ownWindow: number;
 }
 export const RL_HELD_SIZE = 72;
 export const RL_HELD_OFFSET = {
@@ -333,6 +334,7 @@ export const RL_HELD_OFFSET = {
   clamp: 28,
   epochs: 32,
   window: 64,
+  ownWindow: 68,
 } as const;
 export function readRlHeld(view: DataView, offset: number): RlHeld {
   return {
@@ -342,6 +344,7 @@ export function readRlHeld(view: DataView, offset: number): RlHeld {
     clamp: view.getUint32(offset + 28, true),
     epochs: readArray(2, (i) => readArray(4, (j) => view.getUint32(offset + 32 + i * 16 + j * 4, true))),
     window: view.getUint32(offset + 64, true),
+    ownWindow: view.getUint32(offset + 68, true),
   };
 }
 
@@ -1243,7 +1246,7 @@ export const layouts: readonly Layout[] = [
       clamp: [28, 'u32'],
       epochs: [32, 'u32[2][4]'],
       window: [64, 'u32'],
-      reserved: [68, 'u32'],
+      own_window: [68, 'u32'],
     },
   },
   {

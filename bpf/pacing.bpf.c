@@ -47,21 +47,27 @@ __noinline __u64 pace_of(struct rl_socket *s)
 	return pace > 0xfffffffe ? 0 : pace;
 }
 
-/* Whether the policies may ask for a pace now or later, so that it has to be looked at. */
-__noinline int may_be_paced(struct rl_socket *s)
+/* The callbacks that the policies need now or later. */
+__noinline __u32 wanted_callbacks(struct rl_socket *s)
 {
 	struct rl_process *p = s ? get_process(s->owner) : NULL;
+	__u32 wanted = 0;
 
 	if (!p || s->owner == KERNEL_SLOT || p->generation != s->owner_generation)
-		return false;
+		return 0;
 	__u64 held_to = p->policies;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
 		struct rl_policy *policy = number ? get_policy(number) : NULL;
-		if (policy && policy->flags & (RL_POLICY_SENT | RL_POLICY_RECEIVED | RL_POLICY_QUOTA_THROTTLE))
-			return true;
+		if (!policy)
+			continue;
+		__u32 flags = policy->flags;
+		if (flags & (RL_POLICY_SENT | RL_POLICY_QUOTA_THROTTLE))
+			wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
+		if (flags & RL_POLICY_RECEIVED || (flags & RL_POLICY_QUOTA_THROTTLE && !(flags & RL_POLICY_RELAY)))
+			wanted |= BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
 	}
-	return false;
+	return wanted;
 }
 
 /* Two round trips' worth, and a millisecond, as super-packets are made for that long. */
@@ -76,13 +82,6 @@ static __always_inline bool is_near(__u64 a, __u64 b, __u32 shift)
 	__u64 difference = a > b ? a - b : b - a;
 	return difference <= b >> shift;
 }
-
-/* The same for both kinds of context that may set a connection's options: sockops and iterators. */
-#define SET(context, level, option, value) \
-	({ \
-		int option_value = (value); \
-		bpf_setsockopt(context, level, option, &option_value, sizeof(option_value)); \
-	})
 
 #define PACE(context, held, pace, srtt_us, mss) \
 	({ \
@@ -117,7 +116,8 @@ static __always_inline bool is_near(__u64 a, __u64 b, __u32 shift)
 		} \
 	})
 
-static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held)
+/* A connection that is established counts as active at once: the others make room before it has sent anything. */
+static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held, enum rl_direction direction)
 {
 	struct rl_process *p = get_process(s->owner);
 	if (!p)
@@ -127,48 +127,58 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
 		struct rl_policy *policy = number ? get_policy(number) : NULL;
-		if (!policy || !limits(policy, RL_TX))
+		if (!policy || !limits(policy, direction) || policy->flags & RL_POLICY_RELAY)
 			continue;
-		struct rl_allowance *a = &policy->allowances[RL_TX];
-		if (a->limit_rate && held->epochs[RL_TX][place] != a->epoch + 1)
-			join(a, held, place, RL_TX, &parcel);
+		struct rl_allowance *a = get_allowance(policy, direction);
+		if (a->limit_rate && held->epochs[direction][place] != a->epoch + 1)
+			join(a, held, place, direction, &parcel);
 	}
 }
+
+#define CALLBACKS (BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
 
 SEC("sockops")
 int hold_connections(struct bpf_sock_ops *ctx)
 {
 	__u32 op = ctx->op;
 	bool established = op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB || op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
+	bool offers = op == BPF_SOCK_OPS_HDR_OPT_LEN_CB && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS;
 
-	if (!established && op != BPF_SOCK_OPS_RTT_CB)
+	if (!established && !offers && op != BPF_SOCK_OPS_RTT_CB)
 		return 1;
 	struct bpf_sock *sk = ctx->sk;
 	struct rl_socket *s = sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : NULL;
 	if (!s)
 		return 1;
-	bool accepted_untouched = s->claim == RL_CLAIM_LISTENER;
-	if (established) {
-		if (!accepted_untouched && !may_be_paced(s))
-			return 1;
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
-	}
-	__u64 pace = pace_of(s);
+	__u32 wanted = wanted_callbacks(s);
+	/* Accepted and not touched yet: it may become another process's. */
+	if (s->claim == RL_CLAIM_LISTENER)
+		wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
+	__u32 flags = ctx->bpf_sock_ops_cb_flags;
+	if ((flags & CALLBACKS) != wanted)
+		bpf_sock_ops_cb_flags_set(ctx, (flags & ~CALLBACKS) | wanted);
+	if (established && !wanted)
+		return 1;
+	__u64 pace = offers ? 0 : pace_of(s);
+	bool has_window = wanted & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+	struct rl_held *held =
+		bpf_sk_storage_get(&held_sockets, sk, 0, pace || has_window ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!held)
+		return 1;
+	if (has_window && established)
+		count_flow(s, held, RL_RX);
+	if (has_window)
+		OFFER(ctx, held, s);
+	else if (held->window)
+		WITHDRAW(ctx, held);
+	if (offers)
+		return 1;
 	if (!pace) {
-		struct rl_held *held = bpf_sk_storage_get(&held_sockets, sk, 0, 0);
-		if (held)
-			RELEASE(ctx, held);
-		if (!established && !accepted_untouched && !may_be_paced(s))
-			bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
-		return 1;
-	}
-	struct rl_held *held = bpf_sk_storage_get(&held_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!held) {
-		count_lost(RL_LOST_SOCKET);
+		RELEASE(ctx, held);
 		return 1;
 	}
 	if (established) {
-		count_flow(s, held);
+		count_flow(s, held, RL_TX);
 		pace = pace_of(s);
 		/* What passes in a tenth of a second, and a round trip; Linux begins with ten. */
 		__u64 window = pace * ((ctx->srtt_us >> 3) + 100000) / 1000000 / NOMINAL_SEGMENT;
@@ -195,21 +205,20 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 	int flags = 0;
 	if (bpf_getsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags)))
 		flags = 0;
-	bool wanted = may_be_paced(s);
-	if (wanted != !!(flags & BPF_SOCK_OPS_RTT_CB_FLAG))
-		SET(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, flags ^ BPF_SOCK_OPS_RTT_CB_FLAG);
+	__u32 wanted = wanted_callbacks(s);
+	if ((flags & CALLBACKS) != wanted)
+		SET(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, (flags & ~CALLBACKS) | wanted);
 	__u64 pace = wanted ? pace_of(s) : 0;
-	if (!pace) {
-		struct rl_held *held = bpf_sk_storage_get(&held_sockets, tp, 0, 0);
-		if (held)
-			RELEASE(tp, held);
+	bool has_window = wanted & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+	struct rl_held *held =
+		bpf_sk_storage_get(&held_sockets, tp, 0, pace || has_window ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!held)
 		return 0;
-	}
-	struct rl_held *held = bpf_sk_storage_get(&held_sockets, tp, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!held) {
-		count_lost(RL_LOST_SOCKET);
-		return 0;
-	}
-	PACE(tp, held, pace, tp->srtt_us, tp->mss_cache);
+	if (!has_window)
+		WITHDRAW(tp, held);
+	if (pace)
+		PACE(tp, held, pace, tp->srtt_us, tp->mss_cache);
+	else
+		RELEASE(tp, held);
 	return 0;
 }

@@ -26,6 +26,7 @@
 #include "wire.bpf.c"
 #include "interfaces.bpf.c"
 #include "sockets.bpf.c"
+#include "windows.bpf.h"
 #include "pacing.bpf.c"
 #include "disconnect.bpf.c"
 
