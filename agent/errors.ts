@@ -6,7 +6,10 @@ export type AgentErrorCode =
   | 'AGENT_MOUNT_MISSING'
   | 'AGENT_STATE_UNUSABLE'
   | 'AGENT_ALREADY_RUNNING'
-  | 'AGENT_HOOK_MISSING';
+  | 'AGENT_HOOK_MISSING'
+  | 'ENFORCEMENT_FULL'
+  | 'ENFORCEMENT_UNKNOWN'
+  | 'ENFORCEMENT_UNSUPPORTED';
 
 /** Every failure of the agent itself: the message says what failed and what to do, in one line. */
 export class AgentError extends Error {
