@@ -8,6 +8,7 @@ import { Events } from './events.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
+import type { Policies } from './policies/policies.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type {
   AgentEvent,
@@ -34,6 +35,7 @@ export interface AgentOptions {
   books: InterfaceBooks;
   /** The kernel's flow table; null leaves the relay ledger out. */
   flows: FlowTable | null;
+  policies: Policies;
   users: Users;
   clock: Clock;
   logger: Logger;
@@ -126,7 +128,9 @@ export class Agent implements Readings, AsyncDisposable {
       restore: (record) => this.#restore(record, stored.get(identityOf(record))),
       changed: (record, delta) => this.#charge(record, delta),
       started: (record) => this.#publish('process-started', record),
+      described: (record) => options.policies.noticed(record),
       ended: (record) => {
+        options.policies.ended(record);
         this.#watch?.ended(record);
         this.#publish('process-ended', record);
       },
@@ -145,6 +149,7 @@ export class Agent implements Readings, AsyncDisposable {
           billed: (record, delta) => this.#charge(record, delta),
         })
       : undefined;
+    options.policies.publishTo((type, data) => this.#events.publish(type, data));
     for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, dirty: false });
     for (const row of store.freedProcesses()) this.#remember(row);
   }
@@ -152,6 +157,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
     this.#table.scan();
+    this.#options.policies.start();
     this.#poll();
     this.#ready = true;
     this.#timer = setInterval(() => this.#tick(), this.#options.intervalSeconds * 1000);
@@ -159,6 +165,10 @@ export class Agent implements Readings, AsyncDisposable {
 
   ready(): boolean {
     return this.#ready;
+  }
+
+  hasApp(app: string): boolean {
+    return this.#apps.has(app);
   }
 
   subscribe(listener: (event: AgentEvent) => void): () => void {
@@ -222,7 +232,17 @@ export class Agent implements Readings, AsyncDisposable {
           .map((record) => ({ process: this.#toProcess(record), counters: record.counters }))
       : null;
     const verdicts = new Map([...this.#relaysByApp()].map(([app, { verdict }]) => [app, verdict]));
-    const input = { apps: series, processes, sockets: this.#countSockets(), verdicts, status };
+    const { policies, store } = this.#options;
+    const input = {
+      apps: series,
+      processes,
+      sockets: this.#countSockets(),
+      verdicts,
+      status,
+      policies: policies.series(),
+      policyErrors: policies.errors,
+      historyRowsPruned: store.history.prunedRows,
+    };
     return this.#metrics.write(input, series, this.#budget.dropped, openMetrics);
   }
 
@@ -315,6 +335,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#table.poll();
     this.#polledAtMs = this.#elapsedMs();
     if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
+    this.#options.policies.poll((record) => this.#watch?.ruledFlows(record) ?? []);
     this.#pollCount++;
     this.#lastPollSeconds = Number(process.hrtime.bigint() - begin) / 1e9;
     this.#metrics.pollDuration.observe(this.#lastPollSeconds);
@@ -356,12 +377,14 @@ export class Agent implements Readings, AsyncDisposable {
     const freed = new Set(freeable);
     const dirty = [...this.#table.records()].filter((record) => record.dirty);
     const dirtyApps = [...this.#apps].filter(([, total]) => total.dirty);
+    this.#options.policies.checkpoint();
     this.#options.store.checkpoint({
       apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
       processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
       freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
     });
+    this.#options.store.history.prune(now);
     this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;
@@ -408,6 +431,7 @@ export class Agent implements Readings, AsyncDisposable {
     }
     addCounters(total.counters, delta);
     total.dirty = true;
+    this.#options.store.history.add(record.app, delta, this.#options.clock.nowMs());
   }
 
   /** The administrator has said that this app or program serves others. */
