@@ -14,12 +14,12 @@ import { Agent } from './agent.ts';
 import { Audit } from './audit.ts';
 import { type Config, describeOptions, readConfig } from './config.ts';
 import { HostControl } from './control.ts';
+import { KernelEnforcer } from './enforcement/kernel-enforcer.ts';
 import { AgentError } from './errors.ts';
 import { FlowTable } from './flow-table.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
-import type { Enforcer } from './policies/enforcer.ts';
 import { Policies } from './policies/policies.ts';
 import { readProcStat } from './proc-stat.ts';
 import { ProcessKiller } from './process-killer.ts';
@@ -90,7 +90,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const nowMs = clock.nowMs;
   const audit = new Audit({ db: store.database, logger, nowMs, userName: (uid) => users.nameOf(uid) });
   const protection = new Protection({ agentPid: process.pid, names: config.protected });
-  const enforcer: Enforcer | null = null;
+  const enforcer = stack.use(new KernelEnforcer(accounting));
   const killer = new ProcessKiller({
     protection,
     find: (pid) => policies.live(pid),

@@ -53,6 +53,7 @@ interface Libbpf {
 
   bpf_link__fd(link: Pointer): number;
   bpf_link__destroy(link: Pointer): number;
+  bpf_link_create(programFd: number, targetFd: number, attachType: number, options: null): number;
   bpf_link_detach(fd: number): number;
   bpf_link_update(fd: number, programFd: number, options: null): number;
   bpf_iter_create(linkFd: number): number;
@@ -138,6 +139,7 @@ const LIBBPF: Record<keyof Libbpf, Signature> = {
 
   bpf_link__fd: ['int', ptr],
   bpf_link__destroy: ['int', ptr],
+  bpf_link_create: ['int', 'int', 'int', 'int', ptr],
   bpf_link_detach: ['int', 'int'],
   bpf_link_update: ['int', 'int', 'int', ptr],
   bpf_iter_create: ['int', 'int'],
