@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { AuditEntry } from '../../agent/audit.ts';
 import type { History } from '../../agent/history.ts';
 import type { App } from '../../agent/readings.ts';
@@ -118,4 +118,40 @@ t.test('the history of an app adds up to its totals, over a restart and a crash'
   const last = await sums();
   t.ok(last.total > first.total);
   t.equal(last.history, last.total, 'what was not on disk yet is counted once');
+});
+
+/** A process with exactly this pid: the kernel is told to give it out next. Others fork meanwhile, so it takes tries. */
+async function spawnWithPid(t: Test, pid: number): Promise<ChildProcess> {
+  for (let i = 0; i < 500; i++) {
+    writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1));
+    const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+    if (child.pid === pid) {
+      t.teardown(() => child.kill('SIGKILL'));
+      return child;
+    }
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+  throw new Error(`pid ${pid} could not be had again`);
+}
+
+t.test('a pid that went to another process between ps and kill is not killed', async (t) => {
+  await using agent = await Agent.start();
+  // It uses the network, so that the agent shows it, and then waits.
+  const script = `require('net').connect(${agent.port}, '127.0.0.1'); setInterval(() => {}, 1000)`;
+  const seen = spawn(process.execPath, ['-e', script], { stdio: 'ignore', env: {} });
+  t.teardown(() => seen.kill('SIGKILL'));
+  const { pid = 0 } = seen;
+  let startedAt: string | undefined;
+  for (const end = Date.now() + 10_000; Date.now() < end && startedAt === undefined; await sleep(100)) {
+    startedAt = (await agent.processes()).find((process) => process.pid === pid)?.startedAt;
+  }
+  t.ok(startedAt);
+  seen.kill('SIGKILL');
+  await once(seen, 'exit');
+  const next = await spawnWithPid(t, pid);
+  const refused = await askUnix(agent.socket, 'POST', `/v1/processes/${pid}/kill`, { startedAt });
+  t.match(refused, { status: 409, body: { code: 'process-changed' } });
+  await sleep(100);
+  t.equal(next.exitCode ?? next.signalCode, null, 'the next owner lives on');
 });

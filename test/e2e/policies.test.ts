@@ -79,6 +79,51 @@ t.test('a quota that is used up ends the process, once, and the audit says so', 
   );
 });
 
+t.test('what a quota has used survives the agent and, as after a reboot, an empty kernel', async (t) => {
+  await using agent = await Agent.start({ interval: 1 });
+  await using ground = await RelayGround.make();
+  const quota = ['--quota', '1G', '--per', 'month', '--then', 'notify', '--all'];
+  await run(['cap', `pid:${ground.relay.pid}`, ...quota, '--policy', 'by-pid', '--socket', agent.socket]);
+  const policy = {
+    match: { executable: process.execPath },
+    scope: 'all',
+    quota: { bytes: 1e9, period: 'month', then: 'notify' },
+  };
+  t.match(await askUnix(agent.socket, 'PUT', '/v1/policies/by-program', policy), { status: 200 });
+  const used = async (name: string): Promise<number> =>
+    (await policies(agent)).find((one) => one.name === name)?.quotaUse?.usedBytes ?? 0;
+  await waitUntil('something is used', async () => (await used('by-pid')) > 2 * MEGABYTE);
+  t.ok((await used('by-program')) > 2 * MEGABYTE);
+  await agent.kill9();
+  await agent.start();
+  t.ok((await used('by-pid')) > 2 * MEGABYTE, 'over a crash');
+  await agent.stop();
+  const before = (await run(['doctor', '--remove', ...agent.places()])).code;
+  t.equal(before, 0);
+  await ground[Symbol.asyncDispose]();
+  await agent.start();
+  t.ok((await used('by-program')) > 2 * MEGABYTE, 'over a reboot');
+  t.match(
+    (await policies(agent)).map(({ name }) => name),
+    ['by-program'],
+    'a pid means nothing after its process',
+  );
+});
+
+t.test('deny inbound keeps new callers out; who is connected stays', async (t) => {
+  await using agent = await Agent.start({ interval: 1 });
+  await using ground = await RelayGround.make();
+  const { pid } = ground.relay;
+  await waitUntil('the relay is seen', async () => (await agent.processes()).some((process) => process.pid === pid));
+  t.equal(await ground.isReachable(), true);
+  t.match(await run(['deny', `pid:${pid}`, '--inbound', '--socket', agent.socket]), { code: 0 });
+  t.equal(await ground.isReachable(), false);
+  t.ok((await ground.rates(1000)).relayed > MEGABYTE, 'the caller from before goes on');
+  t.ok(((await policies(agent))[0]?.effect?.dropped[0]?.packets ?? 0) > 0);
+  t.match(await run(['policies', 'remove', `deny-pid-${pid}`, '--socket', agent.socket]), { code: 0 });
+  t.equal(await ground.isReachable(), true);
+});
+
 t.test('disconnect cuts the relayed connections and spares the process’s own', async (t) => {
   await using agent = await Agent.start({ interval: 1 });
   await using ground = await RelayGround.make();

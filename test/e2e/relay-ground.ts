@@ -43,6 +43,15 @@ export class RelayGround implements AsyncDisposable {
     return this.#start('client', 'call', this.#three.hosts.middle.address4, String(PORTS.relay));
   }
 
+  /** Whether the relay takes another connection from the client, within a second. */
+  async isReachable(): Promise<boolean> {
+    const { client, middle } = this.#three.hosts;
+    const probe = ['timeout', '1', 'socat', '-u', 'OPEN:/dev/null', `TCP:${middle.address4}:${PORTS.relay}`];
+    const running = start(client, probe, { output: this.#file('probe'), errors: this.#file('probe.errors') });
+    const { code } = await running.done;
+    return code === 0;
+  }
+
   /** Bytes per second. */
   async rates(ms: number): Promise<{ relayed: number; own: number }> {
     const read = (): number[] => ['relayed', 'own'].map((name) => this.#counted(name));
