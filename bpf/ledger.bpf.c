@@ -23,6 +23,8 @@
 #define CREDIT_MAX (64ULL << 20)
 /* What is missing from a send is framing up to this many bytes or a sixteenth: no other source is charged for it. */
 #define FRAMING 64
+/* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */
+#define RIVALS 3
 /* The process's list of sources is the fallback, and may lag by this much. */
 #define LIST_NS 100000000ULL
 /* Reading the clock is the dearest step on some hosts: once a run of the thread, and every so many events. */
@@ -215,16 +217,18 @@ static __noinline __u64 find_datagram_flow(struct sock *sk, struct rl_socket *s,
 		return 0;
 	if (thread->has_peer) {
 		thread->has_peer = 0;
-		if (s->peer_port != thread->peer_port || !same_address(s->peer_address, thread->peer_address)) {
+		/* What is kept of a nameless socket is who sent to it last. */
+		if (!s->nameless && (s->peer_port != thread->peer_port || !same_address(s->peer_address, thread->peer_address))) {
 			s->peer_port = thread->peer_port;
 			__builtin_memcpy(s->peer_address, thread->peer_address, 16);
 			s->peer_flow = 0;
 		}
-	} else if (s->peer_port) { /* recv() without an address: most likely from whom it spoke with last */
+	} else {
+		s->nameless = 1; /* recv() without an address: from now on its packets tell */
+		if (!s->peer_port)
+			return 0; /* from nobody knows whom: no evidence of anything */
 		thread->peer_port = s->peer_port;
 		__builtin_memcpy(thread->peer_address, s->peer_address, 16);
-	} else {
-		return 0; /* from nobody knows whom: no evidence of anything */
 	}
 	/* Another thread may be writing here for another peer: only the flow itself says whose it is. */
 	__u64 known = s->peer_flow;
@@ -436,6 +440,31 @@ __noinline int find_sources(struct sending *sending, struct rl_flow *f, struct r
 	return 0;
 }
 
+/*
+ * Whether the partner lives on credit that will never be passed on (framing that was taken off, a login), while the
+ * thread receives elsewhere and, without a sleep in between, sends just that.
+ */
+static __always_inline bool has_rival(const struct sending *sending, struct rl_flow *f, __u64 partner)
+{
+	__u64 last = sending->last;
+
+	if (!sending->last_was_receive || last == sending->flow)
+		return false;
+	if (last == partner) {
+		if (f->rivals)
+			f->rivals = 0;
+		return false;
+	}
+	struct rl_flow *from = get_flow(last);
+	if (!from || !from->credit || from->last_run != sending->run || from->host_hash == f->host_hash)
+		return false;
+	__u32 received = from->last_receive_bytes, sent = sending->bytes;
+	if ((received > sent ? received - sent : sent - received) > FRAMING || ++f->rivals < RIVALS)
+		return false;
+	f->rivals = 0;
+	return true;
+}
+
 static __always_inline void note_receive(struct rl_flow *f, __u64 id, struct rl_thread *thread, struct task_struct *task,
 					 __u32 slot, __u32 bytes, bool is_datagram)
 {
@@ -516,7 +545,7 @@ static __always_inline void note_send(struct rl_flow *f, __u64 id, struct rl_thr
 			f->self_matched += take_credit(f, bytes);
 			sending.need = 0;
 		}
-	} else if (partner) {
+	} else if (partner && !has_rival(&sending, f, partner)) {
 		pay(&sending, f, partner, true); /* keeps relays that hold data on their pair */
 	}
 	if (sending.need && !sending.best) {

@@ -28,6 +28,8 @@ enum rl_limits {
 	RL_FIFOS = 4,
 };
 
+#include "enforcement.h"
+
 enum rl_direction { RL_RX = 0, RL_TX = 1, RL_DIRECTIONS = 2 };
 
 /* RL_OTHER: neither TCP (MPTCP included) nor UDP: ICMP, raw IP, AF_PACKET. */
@@ -76,7 +78,7 @@ struct rl_process {
 	__u32 execs; /* how often it has called exec since it was first seen */
 	char name[RL_NAME_LENGTH];
 	__u64 first_seen_ns;
-	__u64 reserved;
+	__u64 policies; /* that hold for it: RL_PROCESS_POLICIES numbers of 16 bits, the lowest first; 0: none */
 	/* Packets come in and go out on other CPUs than the process runs on: cache lines of their own. */
 	struct rl_wire wire_rx;
 	__u64 reserved_rx[6];
@@ -185,7 +187,7 @@ struct rl_flow {
 	__u64 first_source;
 	__u64 last_send_ns;
 	__u32 sends;
-	__u32 reserved1;
+	__u32 rivals; /* sends that answer another flow than the partner, since one answered it */
 	struct rl_pair first; /* with first_source: one-to-one relays need no look-up */
 	__u16 sent_sizes[RL_SIZE_CLASSES];
 	__u32 closed; /* its socket was closed, or its process ended */
@@ -262,14 +264,15 @@ struct rl_socket {
 	__u8 scope[RL_DIRECTIONS]; /* enum rl_scope */
 	__u8 accepted; /* came from a listener */
 	__u8 connected; /* this host connected it */
-	__u8 reserved[2];
+	__u8 nameless;  /* unconnected UDP, read without asking who sent it: its packets tell */
+	__u8 reserved;
 	__u64 pending_since_ns;
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	/* From here on written at every send or receive: kept off the line that each packet reads. */
 	__u64 payload[RL_DIRECTIONS];
 	__u64 flow;       /* its flow, for the process in flow_owner; 0 for none */
 	__u32 flow_owner; /* slot */
-	__u16 peer_port;  /* unconnected UDP: whom it spoke with last */
+	__u16 peer_port;  /* unconnected UDP: whom it spoke with last; where it is nameless, who sent it a packet last */
 	__u16 reserved3;
 	__u8 peer_address[16];
 	__u32 copied_seq; /* TCP: what was received is counted up to here */
@@ -350,6 +353,7 @@ struct rl_totals {
 	__u64 flows_used; /* likewise, through `free_flows` */
 	__u64 since_ns; /* when the accounting began */
 	__u64 since_wall_ms; /* the same on the wall clock, which may be set later */
+	__u64 early_policies; /* how many policies match processes that start later; written by the agent */
 };
 
 #endif
