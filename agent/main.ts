@@ -8,6 +8,7 @@ import { readTokenFile } from '../api/tokens.ts';
 import { ArrayWindow } from '../bpf/array-window.ts';
 import { bootTimeNs, wallTimeMs } from '../bpf/clock.ts';
 import { RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
+import { returnFreedMemory } from '../bpf/mapping.ts';
 import { Accounting } from './accounting.ts';
 import { Agent } from './agent.ts';
 import { type Config, describeOptions, readConfig } from './config.ts';
@@ -19,6 +20,8 @@ import { NetworkNamespaces } from './network-namespaces.ts';
 import { loadProfiles } from './profiles/profiles.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
+
+const RETURN_MEMORY_MS = 10_000;
 
 /**
  * The composition root: everything is made here and handed on. Runs until SIGTERM or SIGINT; what was made is released
@@ -96,6 +99,8 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     }),
   );
   agent.start();
+  const returning = setInterval(returnFreedMemory, RETURN_MEMORY_MS);
+  stack.defer(() => clearInterval(returning));
   const server = stack.use(createServer({ readings: agent, logger, version, tokens }));
   const { urls, socketPath } = await server.listen({ tcp: config.listen, socketPath: config.socket });
   removesAtEnd = config.detachOnExit;

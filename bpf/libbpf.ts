@@ -174,6 +174,7 @@ interface Libc {
   getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
   vasprintf(result: Memory, format: Pointer, args: Pointer): number;
   free(address: Pointer): void;
+  malloc_trim(pad: number): number;
 }
 
 const LIBC: Record<keyof Libc, Signature> = {
@@ -189,6 +190,7 @@ const LIBC: Record<keyof Libc, Signature> = {
   getsockopt: ['int', 'int', 'int', 'int', ptr, ptr],
   vasprintf: ['int', ptr, ptr, ptr],
   free: ['void', ptr],
+  malloc_trim: ['int', 'size_t'],
 };
 
 let boundLibbpf: Libbpf | undefined;
