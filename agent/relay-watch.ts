@@ -1,6 +1,7 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
 import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
 import type { FlowTable } from './flow-table.ts';
+import type { RuledFlow } from './policies/policy.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
@@ -58,8 +59,13 @@ export class RelayWatch {
     this.#options = options;
   }
 
+  /** Whether a second look, before the next judgement, may find a relay. */
+  hasVotes(): boolean {
+    return this.#options.ledger.hasVotes();
+  }
+
   /** Reads what has moved since the last time, and judges. */
-  poll(): VerdictChange[] {
+  poll(isSecondLook = false): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
     const piped = this.#piped();
@@ -67,7 +73,7 @@ export class RelayWatch {
     for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
-    const changes = ledger.judge(now.nowMs);
+    const changes = ledger.judge(now.nowMs, isSecondLook);
     for (const record of this.#options.processes.records()) this.#bill(record);
     this.recycle();
     return changes;
@@ -99,6 +105,12 @@ export class RelayWatch {
       receivedBytes: earlier.receivedBytes + now.receivedBytes,
       sentBytes: earlier.sentBytes + now.sentBytes,
     };
+  }
+
+  /** A process's flows that are ruled relayed, by the kernel's ids. */
+  ruledFlows(record: ProcessRecord): RuledFlow[] {
+    const flows = this.#options.ledger.ruledFlows(keyOf(record));
+    return flows.map(({ id, role, relayedBytes }) => ({ flow: Number(id), role, relayedBytes }));
   }
 
   relays(): RelayReading[] {

@@ -11,6 +11,15 @@ export const RlDirection = {
 } as const;
 export type RlDirection = (typeof RlDirection)[keyof typeof RlDirection];
 
+/** `enum rl_early_term` */
+export const RlEarlyTerm = {
+  earlyName: 1,
+  earlyExecutable: 2,
+  earlyExecutableName: 4,
+  earlyUid: 8,
+} as const;
+export type RlEarlyTerm = (typeof RlEarlyTerm)[keyof typeof RlEarlyTerm];
+
 /** `enum rl_lost` */
 export const RlLost = {
   process: 0,
@@ -23,6 +32,22 @@ export const RlLost = {
   losses: 7,
 } as const;
 export type RlLost = (typeof RlLost)[keyof typeof RlLost];
+
+/** `enum rl_policy_flag` */
+export const RlPolicyFlag = {
+  policyRelay: 1,
+  policySent: 2,
+  policyReceived: 4,
+  policyQuota: 8,
+  policyQuotaThrottle: 16,
+  policyQuotaDeny: 32,
+  policyDenyInbound: 64,
+  policyDenyOutbound: 128,
+  policyReject: 256,
+  policyEarly: 512,
+  policyInstalled: 1024,
+} as const;
+export type RlPolicyFlag = (typeof RlPolicyFlag)[keyof typeof RlPolicyFlag];
 
 /** `enum rl_process_event_type` */
 export const RlProcessEventType = {
@@ -61,6 +86,97 @@ export const RlUnattributed = {
 } as const;
 export type RlUnattributed = (typeof RlUnattributed)[keyof typeof RlUnattributed];
 
+/** `struct rl_allowance`, 128 bytes. */
+export interface RlAllowance {
+  readonly usedUntilNs: bigint;
+  readonly passedBytes: number;
+  readonly fairCost: number;
+  readonly fairRate: number;
+  readonly epochEndsNs: bigint;
+  readonly limitRate: number;
+  readonly epoch: number;
+  readonly activeFlows: number;
+  readonly throttledBytes: number;
+  readonly epochBeganNs: bigint;
+  readonly epochPassedBytes: number;
+  readonly epochDrops: number;
+  readonly lastActiveFlows: number;
+  readonly droppedPackets: number;
+  readonly deniedPackets: number;
+  readonly quotaPackets: number;
+  readonly lastHeldBackNs: bigint;
+  readonly activeStreams: number;
+  readonly lastActiveStreams: number;
+}
+export const RL_ALLOWANCE_SIZE = 128;
+export const RL_ALLOWANCE_OFFSET = {
+  usedUntilNs: 0,
+  passedBytes: 8,
+  fairCost: 16,
+  fairRate: 24,
+  epochEndsNs: 32,
+  limitRate: 40,
+  epoch: 48,
+  activeFlows: 52,
+  throttledBytes: 56,
+  epochBeganNs: 64,
+  epochPassedBytes: 72,
+  epochDrops: 80,
+  lastActiveFlows: 84,
+  droppedPackets: 88,
+  deniedPackets: 96,
+  quotaPackets: 104,
+  lastHeldBackNs: 112,
+  activeStreams: 120,
+  lastActiveStreams: 124,
+} as const;
+export function readRlAllowance(view: DataView, offset: number): RlAllowance {
+  return {
+    usedUntilNs: view.getBigUint64(offset, true),
+    passedBytes: readU64(view, offset + 8),
+    fairCost: readU64(view, offset + 16),
+    fairRate: readU64(view, offset + 24),
+    epochEndsNs: view.getBigUint64(offset + 32, true),
+    limitRate: readU64(view, offset + 40),
+    epoch: view.getUint32(offset + 48, true),
+    activeFlows: view.getUint32(offset + 52, true),
+    throttledBytes: readU64(view, offset + 56),
+    epochBeganNs: view.getBigUint64(offset + 64, true),
+    epochPassedBytes: readU64(view, offset + 72),
+    epochDrops: view.getUint32(offset + 80, true),
+    lastActiveFlows: view.getUint32(offset + 84, true),
+    droppedPackets: readU64(view, offset + 88),
+    deniedPackets: readU64(view, offset + 96),
+    quotaPackets: readU64(view, offset + 104),
+    lastHeldBackNs: view.getBigUint64(offset + 112, true),
+    activeStreams: view.getUint32(offset + 120, true),
+    lastActiveStreams: view.getUint32(offset + 124, true),
+  };
+}
+
+/** `struct rl_destroy`, 16 bytes. */
+export interface RlDestroy {
+  readonly slot: number;
+  readonly generation: number;
+  readonly ruledOnly: number;
+  readonly destroyed: number;
+}
+export const RL_DESTROY_SIZE = 16;
+export const RL_DESTROY_OFFSET = {
+  slot: 0,
+  generation: 4,
+  ruledOnly: 8,
+  destroyed: 12,
+} as const;
+export function readRlDestroy(view: DataView, offset: number): RlDestroy {
+  return {
+    slot: view.getUint32(offset, true),
+    generation: view.getUint32(offset + 4, true),
+    ruledOnly: view.getUint32(offset + 8, true),
+    destroyed: view.getUint32(offset + 12, true),
+  };
+}
+
 /** `struct rl_fifo`, 16 bytes. */
 export interface RlFifo {
   readonly inode: number;
@@ -78,7 +194,7 @@ export function readRlFifo(view: DataView, offset: number): RlFifo {
   };
 }
 
-/** `struct rl_flow`, 576 bytes. */
+/** `struct rl_flow`, 584 bytes. */
 export interface RlFlow {
   readonly credit: number;
   readonly lastReceiveNs: bigint;
@@ -90,8 +206,8 @@ export interface RlFlow {
   readonly lastReceiveBytes: number;
   readonly lastRun: number;
   readonly generation: number;
-  readonly receivedSizes: readonly number[];
   readonly gaps: readonly number[];
+  readonly receivedSizes: readonly number[];
   readonly sent: number;
   readonly unmatched: number;
   readonly selfMatched: number;
@@ -99,9 +215,10 @@ export interface RlFlow {
   readonly firstSource: number;
   readonly lastSendNs: bigint;
   readonly sends: number;
-  readonly closed: number;
-  readonly sentSizes: readonly number[];
+  readonly rivals: number;
   readonly first: RlPair;
+  readonly sentSizes: readonly number[];
+  readonly closed: number;
   readonly firstNs: bigint;
   readonly cookie: bigint;
   readonly localSocket: bigint;
@@ -118,7 +235,7 @@ export interface RlFlow {
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_FLOW_SIZE = 576;
+export const RL_FLOW_SIZE = 584;
 export const RL_FLOW_OFFSET = {
   credit: 0,
   lastReceiveNs: 8,
@@ -130,8 +247,8 @@ export const RL_FLOW_OFFSET = {
   lastReceiveBytes: 52,
   lastRun: 56,
   generation: 60,
-  receivedSizes: 64,
-  gaps: 96,
+  gaps: 64,
+  receivedSizes: 168,
   sent: 200,
   unmatched: 208,
   selfMatched: 216,
@@ -139,24 +256,25 @@ export const RL_FLOW_OFFSET = {
   firstSource: 232,
   lastSendNs: 240,
   sends: 248,
-  closed: 252,
-  sentSizes: 256,
-  first: 288,
-  firstNs: 488,
-  cookie: 496,
-  localSocket: 504,
-  remoteSocket: 512,
-  slot: 520,
-  processGeneration: 524,
-  netns: 528,
-  family: 532,
-  protocol: 534,
-  localPort: 536,
-  remotePort: 538,
-  opened: 540,
-  scope: 541,
-  localAddress: 544,
-  remoteAddress: 560,
+  rivals: 252,
+  first: 256,
+  sentSizes: 456,
+  closed: 488,
+  firstNs: 496,
+  cookie: 504,
+  localSocket: 512,
+  remoteSocket: 520,
+  slot: 528,
+  processGeneration: 532,
+  netns: 536,
+  family: 540,
+  protocol: 542,
+  localPort: 544,
+  remotePort: 546,
+  opened: 548,
+  scope: 549,
+  localAddress: 552,
+  remoteAddress: 568,
 } as const;
 export function readRlFlow(view: DataView, offset: number): RlFlow {
   return {
@@ -170,8 +288,8 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     lastReceiveBytes: view.getUint32(offset + 52, true),
     lastRun: view.getUint32(offset + 56, true),
     generation: view.getUint32(offset + 60, true),
-    receivedSizes: readArray(16, (i) => view.getUint16(offset + 64 + i * 2, true)),
-    gaps: readArray(26, (i) => view.getUint32(offset + 96 + i * 4, true)),
+    gaps: readArray(26, (i) => view.getUint32(offset + 64 + i * 4, true)),
+    receivedSizes: readArray(16, (i) => view.getUint16(offset + 168 + i * 2, true)),
     sent: readU64(view, offset + 200),
     unmatched: readU64(view, offset + 208),
     selfMatched: readU64(view, offset + 216),
@@ -179,24 +297,57 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     firstSource: readU64(view, offset + 232),
     lastSendNs: view.getBigUint64(offset + 240, true),
     sends: view.getUint32(offset + 248, true),
-    closed: view.getUint32(offset + 252, true),
-    sentSizes: readArray(16, (i) => view.getUint16(offset + 256 + i * 2, true)),
-    first: readRlPair(view, offset + 288),
-    firstNs: view.getBigUint64(offset + 488, true),
-    cookie: view.getBigUint64(offset + 496, true),
-    localSocket: view.getBigUint64(offset + 504, true),
-    remoteSocket: view.getBigUint64(offset + 512, true),
-    slot: view.getUint32(offset + 520, true),
-    processGeneration: view.getUint32(offset + 524, true),
-    netns: view.getUint32(offset + 528, true),
-    family: view.getUint16(offset + 532, true),
-    protocol: view.getUint16(offset + 534, true),
-    localPort: view.getUint16(offset + 536, true),
-    remotePort: view.getUint16(offset + 538, true),
-    opened: view.getUint8(offset + 540),
-    scope: view.getUint8(offset + 541),
-    localAddress: readBytes(view, offset + 544, 16),
-    remoteAddress: readBytes(view, offset + 560, 16),
+    rivals: view.getUint32(offset + 252, true),
+    first: readRlPair(view, offset + 256),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 456 + i * 2, true)),
+    closed: view.getUint32(offset + 488, true),
+    firstNs: view.getBigUint64(offset + 496, true),
+    cookie: view.getBigUint64(offset + 504, true),
+    localSocket: view.getBigUint64(offset + 512, true),
+    remoteSocket: view.getBigUint64(offset + 520, true),
+    slot: view.getUint32(offset + 528, true),
+    processGeneration: view.getUint32(offset + 532, true),
+    netns: view.getUint32(offset + 536, true),
+    family: view.getUint16(offset + 540, true),
+    protocol: view.getUint16(offset + 542, true),
+    localPort: view.getUint16(offset + 544, true),
+    remotePort: view.getUint16(offset + 546, true),
+    opened: view.getUint8(offset + 548),
+    scope: view.getUint8(offset + 549),
+    localAddress: readBytes(view, offset + 552, 16),
+    remoteAddress: readBytes(view, offset + 568, 16),
+  };
+}
+
+/** `struct rl_held`, 72 bytes. */
+export interface RlHeld {
+  readonly usedUntilNs: readonly number[];
+  readonly ownPacing: number;
+  readonly pacing: number;
+  readonly clamp: number;
+  readonly epochs: readonly (readonly number[])[];
+  readonly window: number;
+  readonly ownWindow: number;
+}
+export const RL_HELD_SIZE = 72;
+export const RL_HELD_OFFSET = {
+  usedUntilNs: 0,
+  ownPacing: 16,
+  pacing: 24,
+  clamp: 28,
+  epochs: 32,
+  window: 64,
+  ownWindow: 68,
+} as const;
+export function readRlHeld(view: DataView, offset: number): RlHeld {
+  return {
+    usedUntilNs: readArray(2, (i) => readU64(view, offset + i * 8)),
+    ownPacing: readU64(view, offset + 16),
+    pacing: view.getUint32(offset + 24, true),
+    clamp: view.getUint32(offset + 28, true),
+    epochs: readArray(2, (i) => readArray(4, (j) => view.getUint32(offset + 32 + i * 16 + j * 4, true))),
+    window: view.getUint32(offset + 64, true),
+    ownWindow: view.getUint32(offset + 68, true),
   };
 }
 
@@ -312,13 +463,28 @@ export function readRlInterfaceName(view: DataView, offset: number): RlInterface
   };
 }
 
+/** `struct rl_limit`, 16 bytes. */
+export interface RlLimit {
+  readonly rateBytesPerSecond: number;
+  readonly cost: number;
+}
+export const RL_LIMIT_SIZE = 16;
+export const RL_LIMIT_OFFSET = {
+  rateBytesPerSecond: 0,
+  cost: 8,
+} as const;
+export function readRlLimit(view: DataView, offset: number): RlLimit {
+  return {
+    rateBytesPerSecond: readU64(view, offset),
+    cost: readU64(view, offset + 8),
+  };
+}
+
 /** `struct rl_pair`, 200 bytes. */
 export interface RlPair {
   readonly moved: number;
-  readonly copied: number;
   readonly position: number;
   readonly moves: number;
-  readonly copies: number;
   readonly settled: number;
   readonly direct: number;
   readonly sameRun: number;
@@ -329,42 +495,44 @@ export interface RlPair {
   readonly sumXx: number;
   readonly sumYy: number;
   readonly sumXy: number;
+  readonly copied: number;
+  readonly copies: number;
 }
 export const RL_PAIR_SIZE = 200;
 export const RL_PAIR_OFFSET = {
   moved: 0,
-  copied: 8,
-  position: 16,
-  moves: 24,
-  copies: 28,
-  settled: 32,
-  direct: 36,
-  sameRun: 40,
-  lags: 48,
-  sizeCount: 152,
-  sumX: 160,
-  sumY: 168,
-  sumXx: 176,
-  sumYy: 184,
-  sumXy: 192,
+  position: 8,
+  moves: 16,
+  settled: 20,
+  direct: 24,
+  sameRun: 28,
+  lags: 32,
+  sizeCount: 136,
+  sumX: 144,
+  sumY: 152,
+  sumXx: 160,
+  sumYy: 168,
+  sumXy: 176,
+  copied: 184,
+  copies: 192,
 } as const;
 export function readRlPair(view: DataView, offset: number): RlPair {
   return {
     moved: readU64(view, offset),
-    copied: readU64(view, offset + 8),
-    position: readU64(view, offset + 16),
-    moves: view.getUint32(offset + 24, true),
-    copies: view.getUint32(offset + 28, true),
-    settled: view.getUint32(offset + 32, true),
-    direct: view.getUint32(offset + 36, true),
-    sameRun: view.getUint32(offset + 40, true),
-    lags: readArray(26, (i) => view.getUint32(offset + 48 + i * 4, true)),
-    sizeCount: readU64(view, offset + 152),
-    sumX: readU64(view, offset + 160),
-    sumY: readU64(view, offset + 168),
-    sumXx: readU64(view, offset + 176),
-    sumYy: readU64(view, offset + 184),
-    sumXy: readU64(view, offset + 192),
+    position: readU64(view, offset + 8),
+    moves: view.getUint32(offset + 16, true),
+    settled: view.getUint32(offset + 20, true),
+    direct: view.getUint32(offset + 24, true),
+    sameRun: view.getUint32(offset + 28, true),
+    lags: readArray(26, (i) => view.getUint32(offset + 32 + i * 4, true)),
+    sizeCount: readU64(view, offset + 136),
+    sumX: readU64(view, offset + 144),
+    sumY: readU64(view, offset + 152),
+    sumXx: readU64(view, offset + 160),
+    sumYy: readU64(view, offset + 168),
+    sumXy: readU64(view, offset + 176),
+    copied: readU64(view, offset + 184),
+    copies: view.getUint32(offset + 192, true),
   };
 }
 
@@ -408,6 +576,74 @@ export function readRlPeerKey(view: DataView, offset: number): RlPeerKey {
   };
 }
 
+/** `struct rl_policy`, 576 bytes. */
+export interface RlPolicy {
+  readonly flags: RlPolicyFlag;
+  readonly firstPort: number;
+  readonly lastPort: number;
+  readonly limits: readonly RlLimit[];
+  readonly quotaBytes: number;
+  readonly quotaPeriodNs: bigint;
+  readonly earlyTerms: RlEarlyTerm;
+  readonly earlyUid: number;
+  readonly earlyExecutable: number;
+  readonly earlyExecutableName: number;
+  readonly earlyName: string;
+  readonly name: string;
+  readonly quotaUsedBytes: number;
+  readonly quotaEndsNs: bigint;
+  readonly refusedCalls: number;
+  readonly exhausted: number;
+  readonly unpaced: number;
+  readonly quotaPassedBytes: readonly number[];
+  readonly allowances: readonly RlAllowance[];
+}
+export const RL_POLICY_SIZE = 576;
+export const RL_POLICY_OFFSET = {
+  flags: 0,
+  firstPort: 4,
+  lastPort: 6,
+  limits: 8,
+  quotaBytes: 40,
+  quotaPeriodNs: 48,
+  earlyTerms: 64,
+  earlyUid: 68,
+  earlyExecutable: 72,
+  earlyExecutableName: 80,
+  earlyName: 88,
+  name: 128,
+  quotaUsedBytes: 256,
+  quotaEndsNs: 264,
+  refusedCalls: 272,
+  exhausted: 280,
+  unpaced: 284,
+  quotaPassedBytes: 288,
+  allowances: 320,
+} as const;
+export function readRlPolicy(view: DataView, offset: number): RlPolicy {
+  return {
+    flags: view.getUint32(offset, true) as RlPolicyFlag,
+    firstPort: view.getUint16(offset + 4, true),
+    lastPort: view.getUint16(offset + 6, true),
+    limits: readArray(2, (i) => readRlLimit(view, offset + 8 + i * 16)),
+    quotaBytes: readU64(view, offset + 40),
+    quotaPeriodNs: view.getBigUint64(offset + 48, true),
+    earlyTerms: view.getUint32(offset + 64, true) as RlEarlyTerm,
+    earlyUid: view.getUint32(offset + 68, true),
+    earlyExecutable: readU64(view, offset + 72),
+    earlyExecutableName: readU64(view, offset + 80),
+    earlyName: readText(view, offset + 88, 16),
+    name: readText(view, offset + 128, 128),
+    quotaUsedBytes: readU64(view, offset + 256),
+    quotaEndsNs: view.getBigUint64(offset + 264, true),
+    refusedCalls: readU64(view, offset + 272),
+    exhausted: view.getUint32(offset + 280, true),
+    unpaced: view.getUint32(offset + 284, true),
+    quotaPassedBytes: readArray(2, (i) => readU64(view, offset + 288 + i * 8)),
+    allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 128)),
+  };
+}
+
 /** `struct rl_process`, 384 bytes. */
 export interface RlProcess {
   readonly startNs: bigint;
@@ -418,6 +654,7 @@ export interface RlProcess {
   readonly execs: number;
   readonly name: string;
   readonly firstSeenNs: bigint;
+  readonly policies: number;
   readonly wireRx: RlWire;
   readonly wireTx: RlWire;
   readonly unsent: RlWire;
@@ -433,6 +670,7 @@ export const RL_PROCESS_OFFSET = {
   execs: 28,
   name: 32,
   firstSeenNs: 48,
+  policies: 56,
   wireRx: 64,
   wireTx: 128,
   unsent: 144,
@@ -448,6 +686,7 @@ export function readRlProcess(view: DataView, offset: number): RlProcess {
     execs: view.getUint32(offset + 28, true),
     name: readText(view, offset + 32, 16),
     firstSeenNs: view.getBigUint64(offset + 48, true),
+    policies: readU64(view, offset + 56),
     wireRx: readRlWire(view, offset + 64),
     wireTx: readRlWire(view, offset + 128),
     unsent: readRlWire(view, offset + 144),
@@ -551,7 +790,24 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   };
 }
 
-/** `struct rl_socket`, 120 bytes. */
+/** `struct rl_ruling`, 8 bytes. */
+export interface RlRuling {
+  readonly generation: number;
+  readonly owedBytes: number;
+}
+export const RL_RULING_SIZE = 8;
+export const RL_RULING_OFFSET = {
+  generation: 0,
+  owedBytes: 4,
+} as const;
+export function readRlRuling(view: DataView, offset: number): RlRuling {
+  return {
+    generation: view.getUint32(offset, true),
+    owedBytes: view.getUint32(offset + 4, true),
+  };
+}
+
+/** `struct rl_socket`, 128 bytes. */
 export interface RlSocket {
   readonly owner: number;
   readonly ownerGeneration: number;
@@ -560,6 +816,7 @@ export interface RlSocket {
   readonly scope: Uint8Array;
   readonly accepted: number;
   readonly connected: number;
+  readonly nameless: number;
   readonly pendingSinceNs: bigint;
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
@@ -571,8 +828,9 @@ export interface RlSocket {
   readonly urgentSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
+  readonly peerFlow: number;
 }
-export const RL_SOCKET_SIZE = 120;
+export const RL_SOCKET_SIZE = 128;
 export const RL_SOCKET_OFFSET = {
   owner: 0,
   ownerGeneration: 4,
@@ -581,6 +839,7 @@ export const RL_SOCKET_OFFSET = {
   scope: 10,
   accepted: 12,
   connected: 13,
+  nameless: 14,
   pendingSinceNs: 16,
   pending: 24,
   payload: 56,
@@ -592,6 +851,7 @@ export const RL_SOCKET_OFFSET = {
   urgentSeq: 108,
   copiedValid: 112,
   urgentValid: 113,
+  peerFlow: 120,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -602,6 +862,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     scope: readBytes(view, offset + 10, 2),
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
+    nameless: view.getUint8(offset + 14),
     pendingSinceNs: view.getBigUint64(offset + 16, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
@@ -613,6 +874,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     urgentSeq: view.getUint32(offset + 108, true),
     copiedValid: view.getUint8(offset + 112),
     urgentValid: view.getUint8(offset + 113),
+    peerFlow: readU64(view, offset + 120),
   };
 }
 
@@ -712,7 +974,7 @@ export function readRlSources(view: DataView, offset: number): RlSources {
   };
 }
 
-/** `struct rl_thread`, 192 bytes. */
+/** `struct rl_thread`, 200 bytes. */
 export interface RlThread {
   readonly slot: number;
   readonly run: number;
@@ -721,13 +983,14 @@ export interface RlThread {
   readonly lastWasReceive: number;
   readonly hasPeer: number;
   readonly peerPort: number;
-  readonly peerAddress: Uint8Array;
   readonly newest: number;
   readonly newestNs: bigint;
   readonly last: number;
+  readonly tid: number;
   readonly sources: RlSources;
+  readonly peerAddress: Uint8Array;
 }
-export const RL_THREAD_SIZE = 192;
+export const RL_THREAD_SIZE = 200;
 export const RL_THREAD_OFFSET = {
   slot: 0,
   run: 4,
@@ -736,11 +999,12 @@ export const RL_THREAD_OFFSET = {
   lastWasReceive: 20,
   hasPeer: 21,
   peerPort: 22,
-  peerAddress: 24,
-  newest: 40,
-  newestNs: 48,
-  last: 56,
-  sources: 64,
+  newest: 24,
+  newestNs: 32,
+  last: 40,
+  tid: 48,
+  sources: 56,
+  peerAddress: 184,
 } as const;
 export function readRlThread(view: DataView, offset: number): RlThread {
   return {
@@ -751,15 +1015,16 @@ export function readRlThread(view: DataView, offset: number): RlThread {
     lastWasReceive: view.getUint8(offset + 20),
     hasPeer: view.getUint8(offset + 21),
     peerPort: view.getUint16(offset + 22, true),
-    peerAddress: readBytes(view, offset + 24, 16),
-    newest: readU64(view, offset + 40),
-    newestNs: view.getBigUint64(offset + 48, true),
-    last: readU64(view, offset + 56),
-    sources: readRlSources(view, offset + 64),
+    newest: readU64(view, offset + 24),
+    newestNs: view.getBigUint64(offset + 32, true),
+    last: readU64(view, offset + 40),
+    tid: view.getUint32(offset + 48, true),
+    sources: readRlSources(view, offset + 56),
+    peerAddress: readBytes(view, offset + 184, 16),
   };
 }
 
-/** `struct rl_totals`, 256 bytes. */
+/** `struct rl_totals`, 264 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
@@ -768,8 +1033,9 @@ export interface RlTotals {
   readonly flowsUsed: number;
   readonly sinceNs: bigint;
   readonly sinceWallMs: number;
+  readonly earlyPolicies: number;
 }
-export const RL_TOTALS_SIZE = 256;
+export const RL_TOTALS_SIZE = 264;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
@@ -778,6 +1044,7 @@ export const RL_TOTALS_OFFSET = {
   flowsUsed: 232,
   sinceNs: 240,
   sinceWallMs: 248,
+  earlyPolicies: 256,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
@@ -788,6 +1055,7 @@ export function readRlTotals(view: DataView, offset: number): RlTotals {
     flowsUsed: readU64(view, offset + 232),
     sinceNs: view.getBigUint64(offset + 240, true),
     sinceWallMs: readU64(view, offset + 248),
+    earlyPolicies: readU64(view, offset + 256),
   };
 }
 
@@ -818,6 +1086,15 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    enum: 'rl_early_term',
+    values: {
+      RL_EARLY_NAME: 1,
+      RL_EARLY_EXECUTABLE: 2,
+      RL_EARLY_EXECUTABLE_NAME: 4,
+      RL_EARLY_UID: 8,
+    },
+  },
+  {
     enum: 'rl_lost',
     values: {
       RL_LOST_PROCESS: 0,
@@ -828,6 +1105,22 @@ export const layouts: readonly Layout[] = [
       RL_LOST_FLOW: 5,
       RL_LOST_PAIR: 6,
       RL_LOSSES: 7,
+    },
+  },
+  {
+    enum: 'rl_policy_flag',
+    values: {
+      RL_POLICY_RELAY: 1,
+      RL_POLICY_SENT: 2,
+      RL_POLICY_RECEIVED: 4,
+      RL_POLICY_QUOTA: 8,
+      RL_POLICY_QUOTA_THROTTLE: 16,
+      RL_POLICY_QUOTA_DENY: 32,
+      RL_POLICY_DENY_INBOUND: 64,
+      RL_POLICY_DENY_OUTBOUND: 128,
+      RL_POLICY_REJECT: 256,
+      RL_POLICY_EARLY: 512,
+      RL_POLICY_INSTALLED: 1024,
     },
   },
   {
@@ -868,6 +1161,41 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_allowance',
+    size: 128,
+    fields: {
+      used_until_ns: [0, 'u64'],
+      passed_bytes: [8, 'u64'],
+      fair_cost: [16, 'u64'],
+      fair_rate: [24, 'u64'],
+      epoch_ends_ns: [32, 'u64'],
+      limit_rate: [40, 'u64'],
+      epoch: [48, 'u32'],
+      active_flows: [52, 'u32'],
+      throttled_bytes: [56, 'u64'],
+      epoch_began_ns: [64, 'u64'],
+      epoch_passed_bytes: [72, 'u64'],
+      epoch_drops: [80, 'u32'],
+      last_active_flows: [84, 'u32'],
+      dropped_packets: [88, 'u64'],
+      denied_packets: [96, 'u64'],
+      quota_packets: [104, 'u64'],
+      last_held_back_ns: [112, 'u64'],
+      active_streams: [120, 'u32'],
+      last_active_streams: [124, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_destroy',
+    size: 16,
+    fields: {
+      slot: [0, 'u32'],
+      generation: [4, 'u32'],
+      ruled_only: [8, 'u32'],
+      destroyed: [12, 'u32'],
+    },
+  },
+  {
     struct: 'rl_fifo',
     size: 16,
     fields: {
@@ -878,7 +1206,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_flow',
-    size: 576,
+    size: 584,
     fields: {
       credit: [0, 'u64'],
       last_receive_ns: [8, 'u64'],
@@ -890,8 +1218,8 @@ export const layouts: readonly Layout[] = [
       last_receive_bytes: [52, 'u32'],
       last_run: [56, 'u32'],
       generation: [60, 'u32'],
-      received_sizes: [64, 'u16[16]'],
-      gaps: [96, 'u32[26]'],
+      gaps: [64, 'u32[26]'],
+      received_sizes: [168, 'u16[16]'],
       sent: [200, 'u64'],
       unmatched: [208, 'u64'],
       self_matched: [216, 'u64'],
@@ -899,25 +1227,40 @@ export const layouts: readonly Layout[] = [
       first_source: [232, 'u64'],
       last_send_ns: [240, 'u64'],
       sends: [248, 'u32'],
-      closed: [252, 'u32'],
-      sent_sizes: [256, 'u16[16]'],
-      first: [288, 'struct rl_pair'],
-      first_ns: [488, 'u64'],
-      cookie: [496, 'u64'],
-      local_socket: [504, 'u64'],
-      remote_socket: [512, 'u64'],
-      slot: [520, 'u32'],
-      process_generation: [524, 'u32'],
-      netns: [528, 'u32'],
-      family: [532, 'u16'],
-      protocol: [534, 'u16'],
-      local_port: [536, 'u16'],
-      remote_port: [538, 'u16'],
-      opened: [540, 'u8'],
-      scope: [541, 'u8'],
-      reserved: [542, 'u8[2]'],
-      local_address: [544, 'u8[16]'],
-      remote_address: [560, 'u8[16]'],
+      rivals: [252, 'u32'],
+      first: [256, 'struct rl_pair'],
+      sent_sizes: [456, 'u16[16]'],
+      closed: [488, 'u32'],
+      reserved2: [492, 'u32'],
+      first_ns: [496, 'u64'],
+      cookie: [504, 'u64'],
+      local_socket: [512, 'u64'],
+      remote_socket: [520, 'u64'],
+      slot: [528, 'u32'],
+      process_generation: [532, 'u32'],
+      netns: [536, 'u32'],
+      family: [540, 'u16'],
+      protocol: [542, 'u16'],
+      local_port: [544, 'u16'],
+      remote_port: [546, 'u16'],
+      opened: [548, 'u8'],
+      scope: [549, 'u8'],
+      reserved: [550, 'u8[2]'],
+      local_address: [552, 'u8[16]'],
+      remote_address: [568, 'u8[16]'],
+    },
+  },
+  {
+    struct: 'rl_held',
+    size: 72,
+    fields: {
+      used_until_ns: [0, 'u64[2]'],
+      own_pacing: [16, 'u64'],
+      pacing: [24, 'u32'],
+      clamp: [28, 'u32'],
+      epochs: [32, 'u32[2][4]'],
+      window: [64, 'u32'],
+      own_window: [68, 'u32'],
     },
   },
   {
@@ -971,25 +1314,33 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_limit',
+    size: 16,
+    fields: {
+      rate_bytes_per_second: [0, 'u64'],
+      cost: [8, 'u64'],
+    },
+  },
+  {
     struct: 'rl_pair',
     size: 200,
     fields: {
       moved: [0, 'u64'],
-      copied: [8, 'u64'],
-      position: [16, 'u64'],
-      moves: [24, 'u32'],
-      copies: [28, 'u32'],
-      settled: [32, 'u32'],
-      direct: [36, 'u32'],
-      same_run: [40, 'u32'],
-      reserved: [44, 'u32'],
-      lags: [48, 'u32[26]'],
-      size_count: [152, 'u64'],
-      sum_x: [160, 'u64'],
-      sum_y: [168, 'u64'],
-      sum_xx: [176, 'u64'],
-      sum_yy: [184, 'u64'],
-      sum_xy: [192, 'u64'],
+      position: [8, 'u64'],
+      moves: [16, 'u32'],
+      settled: [20, 'u32'],
+      direct: [24, 'u32'],
+      same_run: [28, 'u32'],
+      lags: [32, 'u32[26]'],
+      size_count: [136, 'u64'],
+      sum_x: [144, 'u64'],
+      sum_y: [152, 'u64'],
+      sum_xx: [160, 'u64'],
+      sum_yy: [168, 'u64'],
+      sum_xy: [176, 'u64'],
+      copied: [184, 'u64'],
+      copies: [192, 'u32'],
+      reserved: [196, 'u32'],
     },
   },
   {
@@ -1012,6 +1363,34 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_policy',
+    size: 576,
+    fields: {
+      flags: [0, 'enum rl_policy_flag'],
+      first_port: [4, 'u16'],
+      last_port: [6, 'u16'],
+      limits: [8, 'struct rl_limit[2]'],
+      quota_bytes: [40, 'u64'],
+      quota_period_ns: [48, 'u64'],
+      reserved: [56, 'u64'],
+      early_terms: [64, 'enum rl_early_term'],
+      early_uid: [68, 'u32'],
+      early_executable: [72, 'u64'],
+      early_executable_name: [80, 'u64'],
+      early_name: [88, 'char[16]'],
+      reserved_early: [104, 'u64[3]'],
+      name: [128, 'char[128]'],
+      quota_used_bytes: [256, 'u64'],
+      quota_ends_ns: [264, 'u64'],
+      refused_calls: [272, 'u64'],
+      exhausted: [280, 'u32'],
+      unpaced: [284, 'u32'],
+      quota_passed_bytes: [288, 'u64[2]'],
+      reserved_state: [304, 'u64[2]'],
+      allowances: [320, 'struct rl_allowance[2]'],
+    },
+  },
+  {
     struct: 'rl_process',
     size: 384,
     fields: {
@@ -1023,7 +1402,7 @@ export const layouts: readonly Layout[] = [
       execs: [28, 'u32'],
       name: [32, 'char[16]'],
       first_seen_ns: [48, 'u64'],
-      reserved: [56, 'u64'],
+      policies: [56, 'u64'],
       wire_rx: [64, 'struct rl_wire'],
       reserved_rx: [80, 'u64[6]'],
       wire_tx: [128, 'struct rl_wire'],
@@ -1076,8 +1455,16 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_ruling',
+    size: 8,
+    fields: {
+      generation: [0, 'u32'],
+      owed_bytes: [4, 'u32'],
+    },
+  },
+  {
     struct: 'rl_socket',
-    size: 120,
+    size: 128,
     fields: {
       owner: [0, 'u32'],
       owner_generation: [4, 'u32'],
@@ -1086,7 +1473,8 @@ export const layouts: readonly Layout[] = [
       scope: [10, 'u8[2]'],
       accepted: [12, 'u8'],
       connected: [13, 'u8'],
-      reserved: [14, 'u8[2]'],
+      nameless: [14, 'u8'],
+      reserved: [15, 'u8'],
       pending_since_ns: [16, 'u64'],
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],
@@ -1100,6 +1488,7 @@ export const layouts: readonly Layout[] = [
       copied_valid: [112, 'u8'],
       urgent_valid: [113, 'u8'],
       reserved2: [114, 'u8[6]'],
+      peer_flow: [120, 'u64'],
     },
   },
   {
@@ -1144,7 +1533,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_thread',
-    size: 192,
+    size: 200,
     fields: {
       slot: [0, 'u32'],
       run: [4, 'u32'],
@@ -1153,16 +1542,18 @@ export const layouts: readonly Layout[] = [
       last_was_receive: [20, 'u8'],
       has_peer: [21, 'u8'],
       peer_port: [22, 'u16'],
-      peer_address: [24, 'u8[16]'],
-      newest: [40, 'u64'],
-      newest_ns: [48, 'u64'],
-      last: [56, 'u64'],
-      sources: [64, 'struct rl_sources'],
+      newest: [24, 'u64'],
+      newest_ns: [32, 'u64'],
+      last: [40, 'u64'],
+      tid: [48, 'u32'],
+      reserved: [52, 'u32'],
+      sources: [56, 'struct rl_sources'],
+      peer_address: [184, 'u8[16]'],
     },
   },
   {
     struct: 'rl_totals',
-    size: 256,
+    size: 264,
     fields: {
       object_id: [0, 'u64'],
       unattributed: [8, 'struct rl_wire[5][2]'],
@@ -1171,6 +1562,7 @@ export const layouts: readonly Layout[] = [
       flows_used: [232, 'u64'],
       since_ns: [240, 'u64'],
       since_wall_ms: [248, 'u64'],
+      early_policies: [256, 'u64'],
     },
   },
   {
