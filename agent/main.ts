@@ -5,6 +5,7 @@ import { join, resolve as resolvePath } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createServer } from '../api/server.ts';
 import { readTokenFile } from '../api/tokens.ts';
+import { ArrayWindow } from '../bpf/array-window.ts';
 import { bootTimeNs, wallTimeMs } from '../bpf/clock.ts';
 import { RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
 import { Accounting } from './accounting.ts';
@@ -69,7 +70,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const books = new InterfaceBooks(maps, new NetworkNamespaces(), store);
   if (!accounting.adopted) books.begin();
   const flows = new FlowTable({
-    flows: stack.use(accounting.map('flows').mmap()),
+    flows: stack.use(new ArrayWindow(accounting.map('flows'))),
     used: () => Number(accounting.totals.getBigUint64(RL_TOTALS_OFFSET.flowsUsed, true)),
     capacity: accounting.map('flows').info.maxEntries,
     free: accounting.map('free_flows'),

@@ -1,10 +1,17 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
-import { type FlowReading, type FlowState, type FlowTable, isDatagram, type PairReading } from './flow-table.ts';
+import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
+import type { FlowTable } from './flow-table.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
 import type { RelayReading, VerdictChange } from './relay/reading.ts';
-import { type ClockPair, toFlowEvidence, toPairEvidence } from './relay-evidence.ts';
+import {
+  type ClockPair,
+  describeFlow,
+  type FlowDescription,
+  toFlowEvidence,
+  toPairEvidence,
+} from './relay-evidence.ts';
 
 export interface RelayWatchOptions {
   flows: FlowTable;
@@ -38,6 +45,8 @@ const CROWDED_SILENT_NS = 30e9;
 export class RelayWatch {
   readonly #options: RelayWatchOptions;
   readonly #delta: Counters = makeCounters();
+  /** Flows that the ledger was told of, until they are given back. */
+  readonly #described = new Map<number, FlowDescription>();
   #recycledNs = 0;
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
@@ -123,7 +132,9 @@ export class RelayWatch {
       if (flow.closed || !record || record.exitedAtMs !== null) return true;
       return isUnconnected(flow) && silence > silentFor;
     });
-    if (freed.length > 0) ledger.forgetFlows(freed.map(String));
+    if (freed.length === 0) return;
+    ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
+    for (const flow of freed) this.#described.delete(flow);
   }
 
   /** Slots of processes that may be half of a relay: another one that uses the network holds the other end of a pipe. */
@@ -166,8 +177,22 @@ export class RelayWatch {
   #update(record: ProcessRecord, flows: readonly FlowReading[], pairs: readonly PairReading[], now: ClockPair): void {
     const { tgid: pid, name, exitedAtMs, details } = record;
     const process = { key: keyOf(record), pid, name, ended: exitedAtMs !== null, fifos: details.fifos };
-    const flowEvidence = flows.map((flow) => toFlowEvidence(flow, now));
-    this.#options.ledger.update(process, flowEvidence, pairs.map(toPairEvidence), now.nowMs);
+    const flowEvidence = flows.map((flow) => toFlowEvidence(this.#describe(flow, now), flow));
+    const pairEvidence = pairs.map((pair) => toPairEvidence(pair, (flow) => this.#idOf(flow)));
+    this.#options.ledger.update(process, flowEvidence, pairEvidence, now.nowMs);
+  }
+
+  #describe(flow: FlowReading, now: ClockPair): FlowDescription {
+    const known = this.#described.get(flow.id);
+    if (known) return known;
+    const description = describeFlow(flow, now);
+    this.#described.set(flow.id, description);
+    return description;
+  }
+
+  /** One string for each flow, however often it is named. */
+  #idOf(flow: number): string {
+    return this.#described.get(flow)?.id ?? String(flow);
   }
 
   /** What the ledger bills beyond what the counters hold goes to the role that it has now; counters never fall. */

@@ -90,19 +90,19 @@ export interface RlFlow {
   readonly lastReceiveBytes: number;
   readonly lastRun: number;
   readonly generation: number;
-  readonly receivedSizes: readonly number[];
   readonly gaps: readonly number[];
+  readonly receivedSizes: readonly number[];
   readonly sent: number;
   readonly unmatched: number;
   readonly selfMatched: number;
   readonly partner: number;
-  readonly rivals: number;
   readonly firstSource: number;
   readonly lastSendNs: bigint;
   readonly sends: number;
-  readonly closed: number;
-  readonly sentSizes: readonly number[];
+  readonly rivals: number;
   readonly first: RlPair;
+  readonly sentSizes: readonly number[];
+  readonly closed: number;
   readonly firstNs: bigint;
   readonly cookie: bigint;
   readonly localSocket: bigint;
@@ -131,19 +131,19 @@ export const RL_FLOW_OFFSET = {
   lastReceiveBytes: 52,
   lastRun: 56,
   generation: 60,
-  receivedSizes: 64,
-  gaps: 96,
+  gaps: 64,
+  receivedSizes: 168,
   sent: 200,
   unmatched: 208,
   selfMatched: 216,
   partner: 224,
-  rivals: 232,
-  firstSource: 240,
-  lastSendNs: 248,
-  sends: 256,
-  closed: 260,
-  sentSizes: 264,
-  first: 296,
+  firstSource: 232,
+  lastSendNs: 240,
+  sends: 248,
+  rivals: 252,
+  first: 256,
+  sentSizes: 456,
+  closed: 488,
   firstNs: 496,
   cookie: 504,
   localSocket: 512,
@@ -172,19 +172,19 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     lastReceiveBytes: view.getUint32(offset + 52, true),
     lastRun: view.getUint32(offset + 56, true),
     generation: view.getUint32(offset + 60, true),
-    receivedSizes: readArray(16, (i) => view.getUint16(offset + 64 + i * 2, true)),
-    gaps: readArray(26, (i) => view.getUint32(offset + 96 + i * 4, true)),
+    gaps: readArray(26, (i) => view.getUint32(offset + 64 + i * 4, true)),
+    receivedSizes: readArray(16, (i) => view.getUint16(offset + 168 + i * 2, true)),
     sent: readU64(view, offset + 200),
     unmatched: readU64(view, offset + 208),
     selfMatched: readU64(view, offset + 216),
     partner: readU64(view, offset + 224),
-    rivals: view.getUint32(offset + 232, true),
-    firstSource: readU64(view, offset + 240),
-    lastSendNs: view.getBigUint64(offset + 248, true),
-    sends: view.getUint32(offset + 256, true),
-    closed: view.getUint32(offset + 260, true),
-    sentSizes: readArray(16, (i) => view.getUint16(offset + 264 + i * 2, true)),
-    first: readRlPair(view, offset + 296),
+    firstSource: readU64(view, offset + 232),
+    lastSendNs: view.getBigUint64(offset + 240, true),
+    sends: view.getUint32(offset + 248, true),
+    rivals: view.getUint32(offset + 252, true),
+    first: readRlPair(view, offset + 256),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 456 + i * 2, true)),
+    closed: view.getUint32(offset + 488, true),
     firstNs: view.getBigUint64(offset + 496, true),
     cookie: view.getBigUint64(offset + 504, true),
     localSocket: view.getBigUint64(offset + 512, true),
@@ -318,10 +318,8 @@ export function readRlInterfaceName(view: DataView, offset: number): RlInterface
 /** `struct rl_pair`, 200 bytes. */
 export interface RlPair {
   readonly moved: number;
-  readonly copied: number;
   readonly position: number;
   readonly moves: number;
-  readonly copies: number;
   readonly settled: number;
   readonly direct: number;
   readonly sameRun: number;
@@ -332,42 +330,44 @@ export interface RlPair {
   readonly sumXx: number;
   readonly sumYy: number;
   readonly sumXy: number;
+  readonly copied: number;
+  readonly copies: number;
 }
 export const RL_PAIR_SIZE = 200;
 export const RL_PAIR_OFFSET = {
   moved: 0,
-  copied: 8,
-  position: 16,
-  moves: 24,
-  copies: 28,
-  settled: 32,
-  direct: 36,
-  sameRun: 40,
-  lags: 48,
-  sizeCount: 152,
-  sumX: 160,
-  sumY: 168,
-  sumXx: 176,
-  sumYy: 184,
-  sumXy: 192,
+  position: 8,
+  moves: 16,
+  settled: 20,
+  direct: 24,
+  sameRun: 28,
+  lags: 32,
+  sizeCount: 136,
+  sumX: 144,
+  sumY: 152,
+  sumXx: 160,
+  sumYy: 168,
+  sumXy: 176,
+  copied: 184,
+  copies: 192,
 } as const;
 export function readRlPair(view: DataView, offset: number): RlPair {
   return {
     moved: readU64(view, offset),
-    copied: readU64(view, offset + 8),
-    position: readU64(view, offset + 16),
-    moves: view.getUint32(offset + 24, true),
-    copies: view.getUint32(offset + 28, true),
-    settled: view.getUint32(offset + 32, true),
-    direct: view.getUint32(offset + 36, true),
-    sameRun: view.getUint32(offset + 40, true),
-    lags: readArray(26, (i) => view.getUint32(offset + 48 + i * 4, true)),
-    sizeCount: readU64(view, offset + 152),
-    sumX: readU64(view, offset + 160),
-    sumY: readU64(view, offset + 168),
-    sumXx: readU64(view, offset + 176),
-    sumYy: readU64(view, offset + 184),
-    sumXy: readU64(view, offset + 192),
+    position: readU64(view, offset + 8),
+    moves: view.getUint32(offset + 16, true),
+    settled: view.getUint32(offset + 20, true),
+    direct: view.getUint32(offset + 24, true),
+    sameRun: view.getUint32(offset + 28, true),
+    lags: readArray(26, (i) => view.getUint32(offset + 32 + i * 4, true)),
+    sizeCount: readU64(view, offset + 136),
+    sumX: readU64(view, offset + 144),
+    sumY: readU64(view, offset + 152),
+    sumXx: readU64(view, offset + 160),
+    sumYy: readU64(view, offset + 168),
+    sumXy: readU64(view, offset + 176),
+    copied: readU64(view, offset + 184),
+    copies: view.getUint32(offset + 192, true),
   };
 }
 
@@ -554,7 +554,7 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   };
 }
 
-/** `struct rl_socket`, 120 bytes. */
+/** `struct rl_socket`, 128 bytes. */
 export interface RlSocket {
   readonly owner: number;
   readonly ownerGeneration: number;
@@ -575,8 +575,9 @@ export interface RlSocket {
   readonly urgentSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
+  readonly peerFlow: number;
 }
-export const RL_SOCKET_SIZE = 120;
+export const RL_SOCKET_SIZE = 128;
 export const RL_SOCKET_OFFSET = {
   owner: 0,
   ownerGeneration: 4,
@@ -597,6 +598,7 @@ export const RL_SOCKET_OFFSET = {
   urgentSeq: 108,
   copiedValid: 112,
   urgentValid: 113,
+  peerFlow: 120,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -619,6 +621,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     urgentSeq: view.getUint32(offset + 108, true),
     copiedValid: view.getUint8(offset + 112),
     urgentValid: view.getUint8(offset + 113),
+    peerFlow: readU64(view, offset + 120),
   };
 }
 
@@ -718,7 +721,7 @@ export function readRlSources(view: DataView, offset: number): RlSources {
   };
 }
 
-/** `struct rl_thread`, 192 bytes. */
+/** `struct rl_thread`, 200 bytes. */
 export interface RlThread {
   readonly slot: number;
   readonly run: number;
@@ -727,13 +730,14 @@ export interface RlThread {
   readonly lastWasReceive: number;
   readonly hasPeer: number;
   readonly peerPort: number;
-  readonly peerAddress: Uint8Array;
   readonly newest: number;
   readonly newestNs: bigint;
   readonly last: number;
+  readonly tid: number;
   readonly sources: RlSources;
+  readonly peerAddress: Uint8Array;
 }
-export const RL_THREAD_SIZE = 192;
+export const RL_THREAD_SIZE = 200;
 export const RL_THREAD_OFFSET = {
   slot: 0,
   run: 4,
@@ -742,11 +746,12 @@ export const RL_THREAD_OFFSET = {
   lastWasReceive: 20,
   hasPeer: 21,
   peerPort: 22,
-  peerAddress: 24,
-  newest: 40,
-  newestNs: 48,
-  last: 56,
-  sources: 64,
+  newest: 24,
+  newestNs: 32,
+  last: 40,
+  tid: 48,
+  sources: 56,
+  peerAddress: 184,
 } as const;
 export function readRlThread(view: DataView, offset: number): RlThread {
   return {
@@ -757,11 +762,12 @@ export function readRlThread(view: DataView, offset: number): RlThread {
     lastWasReceive: view.getUint8(offset + 20),
     hasPeer: view.getUint8(offset + 21),
     peerPort: view.getUint16(offset + 22, true),
-    peerAddress: readBytes(view, offset + 24, 16),
-    newest: readU64(view, offset + 40),
-    newestNs: view.getBigUint64(offset + 48, true),
-    last: readU64(view, offset + 56),
-    sources: readRlSources(view, offset + 64),
+    newest: readU64(view, offset + 24),
+    newestNs: view.getBigUint64(offset + 32, true),
+    last: readU64(view, offset + 40),
+    tid: view.getUint32(offset + 48, true),
+    sources: readRlSources(view, offset + 56),
+    peerAddress: readBytes(view, offset + 184, 16),
   };
 }
 
@@ -896,20 +902,20 @@ export const layouts: readonly Layout[] = [
       last_receive_bytes: [52, 'u32'],
       last_run: [56, 'u32'],
       generation: [60, 'u32'],
-      received_sizes: [64, 'u16[16]'],
-      gaps: [96, 'u32[26]'],
+      gaps: [64, 'u32[26]'],
+      received_sizes: [168, 'u16[16]'],
       sent: [200, 'u64'],
       unmatched: [208, 'u64'],
       self_matched: [216, 'u64'],
       partner: [224, 'u64'],
-      rivals: [232, 'u32'],
-      reserved1: [236, 'u32'],
-      first_source: [240, 'u64'],
-      last_send_ns: [248, 'u64'],
-      sends: [256, 'u32'],
-      closed: [260, 'u32'],
-      sent_sizes: [264, 'u16[16]'],
-      first: [296, 'struct rl_pair'],
+      first_source: [232, 'u64'],
+      last_send_ns: [240, 'u64'],
+      sends: [248, 'u32'],
+      rivals: [252, 'u32'],
+      first: [256, 'struct rl_pair'],
+      sent_sizes: [456, 'u16[16]'],
+      closed: [488, 'u32'],
+      reserved2: [492, 'u32'],
       first_ns: [496, 'u64'],
       cookie: [504, 'u64'],
       local_socket: [512, 'u64'],
@@ -983,21 +989,21 @@ export const layouts: readonly Layout[] = [
     size: 200,
     fields: {
       moved: [0, 'u64'],
-      copied: [8, 'u64'],
-      position: [16, 'u64'],
-      moves: [24, 'u32'],
-      copies: [28, 'u32'],
-      settled: [32, 'u32'],
-      direct: [36, 'u32'],
-      same_run: [40, 'u32'],
-      reserved: [44, 'u32'],
-      lags: [48, 'u32[26]'],
-      size_count: [152, 'u64'],
-      sum_x: [160, 'u64'],
-      sum_y: [168, 'u64'],
-      sum_xx: [176, 'u64'],
-      sum_yy: [184, 'u64'],
-      sum_xy: [192, 'u64'],
+      position: [8, 'u64'],
+      moves: [16, 'u32'],
+      settled: [20, 'u32'],
+      direct: [24, 'u32'],
+      same_run: [28, 'u32'],
+      lags: [32, 'u32[26]'],
+      size_count: [136, 'u64'],
+      sum_x: [144, 'u64'],
+      sum_y: [152, 'u64'],
+      sum_xx: [160, 'u64'],
+      sum_yy: [168, 'u64'],
+      sum_xy: [176, 'u64'],
+      copied: [184, 'u64'],
+      copies: [192, 'u32'],
+      reserved: [196, 'u32'],
     },
   },
   {
@@ -1085,7 +1091,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_socket',
-    size: 120,
+    size: 128,
     fields: {
       owner: [0, 'u32'],
       owner_generation: [4, 'u32'],
@@ -1109,6 +1115,7 @@ export const layouts: readonly Layout[] = [
       copied_valid: [112, 'u8'],
       urgent_valid: [113, 'u8'],
       reserved2: [114, 'u8[6]'],
+      peer_flow: [120, 'u64'],
     },
   },
   {
@@ -1153,7 +1160,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_thread',
-    size: 192,
+    size: 200,
     fields: {
       slot: [0, 'u32'],
       run: [4, 'u32'],
@@ -1162,11 +1169,13 @@ export const layouts: readonly Layout[] = [
       last_was_receive: [20, 'u8'],
       has_peer: [21, 'u8'],
       peer_port: [22, 'u16'],
-      peer_address: [24, 'u8[16]'],
-      newest: [40, 'u64'],
-      newest_ns: [48, 'u64'],
-      last: [56, 'u64'],
-      sources: [64, 'struct rl_sources'],
+      newest: [24, 'u64'],
+      newest_ns: [32, 'u64'],
+      last: [40, 'u64'],
+      tid: [48, 'u32'],
+      reserved: [52, 'u32'],
+      sources: [56, 'struct rl_sources'],
+      peer_address: [184, 'u8[16]'],
     },
   },
   {
