@@ -1,6 +1,7 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
 import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
 import type { FlowTable } from './flow-table.ts';
+import { PipeEnds } from './pipe-ends.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
@@ -27,10 +28,6 @@ interface Bytes {
   sentBytes: number;
 }
 
-/** Modes of a pipe's end, as in struct rl_fifo. */
-const READS = 1;
-const WRITES = 2;
-
 const RECYCLE_EVERY_NS = 10e9;
 /** Flows of a closed socket or an ended process are kept this long after their last byte, to be judged. */
 const CLOSED_NS = 5e9;
@@ -47,6 +44,7 @@ export class RelayWatch {
   readonly #delta: Counters = makeCounters();
   /** Flows that the ledger was told of, until they are given back. */
   readonly #described = new Map<number, FlowDescription>();
+  readonly #pipeEnds = new PipeEnds();
   #recycledNs = 0;
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
@@ -67,7 +65,7 @@ export class RelayWatch {
   poll(isSecondLook = false): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
-    const piped = this.#piped();
+    const piped = this.#pipeEnds.find(this.#options.processes.records());
     const { flows, pairs } = table.poll((slot) => piped.has(slot));
     for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
     for (const record of this.#ended) this.#update(record, [], [], now);
@@ -135,25 +133,6 @@ export class RelayWatch {
     if (freed.length === 0) return;
     ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
     for (const flow of freed) this.#described.delete(flow);
-  }
-
-  /** Slots of processes that may be half of a relay: another one that uses the network holds the other end of a pipe. */
-  #piped(): Set<number> {
-    const ends = new Map<number, { slot: number; modes: number }[]>();
-    for (const { slot, details } of this.#options.processes.records()) {
-      const modesByInode = new Map<number, number>();
-      for (const { inode, modes } of details.fifos) modesByInode.set(inode, (modesByInode.get(inode) ?? 0) | modes);
-      for (const [inode, modes] of modesByInode) {
-        // Both ends in one process: it wakes itself up, or a family has inherited it.
-        if (modes !== (READS | WRITES)) ends.set(inode, [...(ends.get(inode) ?? []), { slot, modes }]);
-      }
-    }
-    const piped = new Set<number>();
-    for (const sharers of ends.values()) {
-      const modes = sharers.reduce((all, each) => all | each.modes, 0);
-      if (modes === (READS | WRITES)) for (const { slot } of sharers) piped.add(slot);
-    }
-    return piped;
   }
 
   #byProcess(
