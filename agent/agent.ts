@@ -54,6 +54,8 @@ interface AppTotal {
 }
 
 const CHECKPOINT_MS = 10_000;
+/** Flows of relays are only given back to the kernel at a checkpoint. */
+const CROWDED_CHECKPOINT_MS = 2_000;
 const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
@@ -279,7 +281,8 @@ export class Agent implements Readings, AsyncDisposable {
     this.#try(() => {
       this.#poll();
       const now = this.#elapsedMs();
-      if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
+      const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
+      if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;
         this.#options.books.forgetGone();
@@ -347,6 +350,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
   #checkpoint(): void {
     const now = this.#options.clock.nowMs();
+    this.#watch?.settle();
     const freeable = this.#table.freeable();
     const freedTotal = makeCounters(this.#freedTotal);
     for (const record of freeable) {
@@ -362,6 +366,7 @@ export class Agent implements Readings, AsyncDisposable {
       freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
     });
+    this.#watch?.release();
     this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;

@@ -46,6 +46,8 @@ export class RelayWatch {
   readonly #described = new Map<number, FlowDescription>();
   readonly #pipeEnds = new PipeEnds();
   #recycledNs = 0;
+  /** Flows that are over and billed, with their processes: they go at the next checkpoint. */
+  readonly #over = new Map<number, ProcessRecord>();
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
 
@@ -118,7 +120,7 @@ export class RelayWatch {
   recycle(): void {
     const { flows: table, processes, ledger, clock } = this.#options;
     const { monotonicNs } = clock();
-    const crowded = table.size > table.capacity * CROWDED;
+    const crowded = this.isCrowded();
     if (!crowded && monotonicNs - this.#recycledNs < RECYCLE_EVERY_NS) return;
     this.#recycledNs = monotonicNs;
     const closedFor = crowded ? CROWDED_CLOSED_NS : CLOSED_NS;
@@ -127,11 +129,38 @@ export class RelayWatch {
       const silence = monotonicNs - flow.lastNs;
       if (silence < closedFor) return false;
       const record = processes.bySlot(flow.slot, flow.processGeneration);
-      if (flow.closed || !record || record.exitedAtMs !== null) return true;
-      return isUnconnected(flow) && silence > silentFor;
+      const isOver =
+        flow.closed || !record || record.exitedAtMs !== null || (isUnconnected(flow) && silence > silentFor);
+      if (!isOver || !record || !ledger.isBilled(this.#idOf(flow.id))) return isOver;
+      this.#over.set(flow.id, record);
+      return false;
     });
+    this.#forgetFlows(freed);
+  }
+
+  /** Whether flows should be given back sooner than usual. */
+  isCrowded(): boolean {
+    const { flows: table } = this.#options;
+    return table.size > table.capacity * CROWDED;
+  }
+
+  /** Before a checkpoint: what flows that are over were billed has to be on disk before the kernel's evidence goes. */
+  settle(): void {
+    for (const record of this.#over.values()) record.dirty = true;
+    this.#options.ledger.forgetFlows([...this.#over.keys()].map((flow) => this.#idOf(flow)));
+  }
+
+  /** After it. */
+  release(): void {
+    if (this.#over.size === 0) return;
+    const freed = this.#options.flows.recycle(({ id }) => this.#over.has(id));
+    for (const flow of freed) this.#described.delete(flow);
+    this.#over.clear();
+  }
+
+  #forgetFlows(freed: readonly number[]): void {
     if (freed.length === 0) return;
-    ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
+    this.#options.ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
     for (const flow of freed) this.#described.delete(flow);
   }
 
