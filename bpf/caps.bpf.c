@@ -16,7 +16,12 @@
 #define JUMBO_OPTION 8
 
 /* What cgroup_skb/egress may answer. */
-enum { DROP = 0, PASS = 1, DROP_AS_FULL = 2 /* as a full queue does: UDP's send does not fail */ };
+enum {
+	DROP = 0,
+	PASS = 1,
+	DROP_AS_FULL = 2,   /* as a full queue does: UDP's send does not fail */
+	PASS_CONGESTED = 3, /* TCP reduces its congestion window to the clamp, as for a congestion mark */
+};
 
 /* How much unused allowance is kept. */
 #define BUCKET_NS 200000000ULL
@@ -387,6 +392,14 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 		__u64 cost = get_limit(policy)->cost;
 		__u64 owed = cost_of(owed_bytes, cost);
 		use_allowance(get_allowance(policy, direction), held, direction, &parcel, cost, owed < DEBT_NS / 2 ? owed : DEBT_NS / 2);
+	}
+	/*
+	 * A connection from before the policy sends in bursts of its old window, as a clamp alone takes nothing from it.
+	 * When TCP is told of congestion, it ends with the window at ssthresh, which the clamp sets as well: set it again.
+	 */
+	if (direction == RL_TX && held->clamp && parcel.is_stream && skb->gso_segs > held->clamp) {
+		held->clamp = 0;
+		return PASS_CONGESTED;
 	}
 	return PASS;
 }
