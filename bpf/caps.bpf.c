@@ -14,6 +14,8 @@
 #define IPV6_HEADER 40
 #define UDP_HEADER 8
 #define JUMBO_OPTION 8
+#define TCP_SYN 0x02
+#define TCP_SYN_ACK 0x12
 
 /* What cgroup_skb/egress may answer. */
 enum {
@@ -41,7 +43,8 @@ enum {
 struct parcel {
 	__u64 now;
 	__u32 payload;
-	__u32 is_stream; /* TCP */
+	bool is_stream; /* TCP */
+	bool begins;    /* a SYN without an acknowledgement */
 };
 
 static __always_inline __u64 cost_of(__u64 bytes, __u64 cost)
@@ -141,14 +144,13 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 }
 
 /* A flow that was not active an epoch ago takes its share from the others at once, not at the epoch's end. */
-__noinline int join(struct rl_allowance *a, struct rl_held *held, __u32 place, enum rl_direction direction,
-		    const struct parcel *parcel)
+__noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, const struct parcel *parcel)
 {
-	if (!a || !held || !parcel || place >= RL_PROCESS_POLICIES || direction >= RL_DIRECTIONS)
+	if (!a || !own || !parcel || place >= RL_PROCESS_POLICIES)
 		return 0;
 	__u32 epoch = a->epoch + 1; /* 0 is never */
-	__u32 last = held->epochs[direction][place];
-	held->epochs[direction][place] = epoch;
+	__u32 last = own->epochs[place];
+	own->epochs[place] = epoch;
 	__u32 active = __sync_fetch_and_add(&a->active_flows, 1);
 	if (parcel->is_stream)
 		__sync_fetch_and_add(&a->active_streams, 1);
@@ -175,7 +177,7 @@ static __always_inline void note_held_back(struct rl_allowance *a, __u64 now, __
 	__sync_fetch_and_add(&a->throttled_bytes, payload);
 }
 
-static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_held *held, enum rl_direction direction,
+static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_share *own, enum rl_direction direction,
 					  const struct parcel *parcel)
 {
 	__u64 now = parcel->now;
@@ -183,12 +185,11 @@ static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_held
 	__u64 earliest = now - BUCKET_NS;
 
 	if ((__s64)(earliest - used) > 0) {
-		__sync_val_compare_and_swap(&a->used_until_ns, used, earliest);
-		used = earliest;
+		a->used_until_ns = used = earliest; /* may lose another CPU's packet: the bucket is full, and nobody is held */
 	}
 	/* A segment's worth early: a connection that is refused waits for a timer of 200 ms and more. */
 	__u64 early = cost_of(NOMINAL_SEGMENT, a->fair_cost);
-	bool below_share = (__s64)(now + early - held->used_until_ns[direction]) >= 0;
+	bool below_share = (__s64)(now + early - own->used_until_ns) >= 0;
 	if ((__s64)(now - used) >= 0)
 		return parcel->is_stream || below_share || !(a->last_active_streams | a->active_streams);
 	if (!parcel->is_stream)
@@ -197,46 +198,48 @@ static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_held
 	return (below_share || direction == RL_RX) && (__s64)(used - now) < (__s64)DEBT_NS;
 }
 
-static __always_inline void use_allowance(struct rl_allowance *a, struct rl_held *held, enum rl_direction direction,
+static __always_inline void use_allowance(struct rl_allowance *a, struct rl_share *own, enum rl_direction direction,
 					  const struct parcel *parcel, __u64 cost, __u64 owed)
 {
-	__u64 own = held->used_until_ns[direction];
+	__u64 used = own->used_until_ns;
 	bool by_window = direction == RL_RX && parcel->is_stream;
 	__u64 earliest = parcel->now - (by_window ? OWN_WINDOW_NS : OWN_BUCKET_NS);
 	__u64 own_cost = cost_of(parcel->payload, a->fair_cost);
 
-	if ((__s64)(earliest - own) > 0)
-		own = earliest;
-	held->used_until_ns[direction] = own + own_cost;
+	if ((__s64)(earliest - used) > 0)
+		used = earliest;
+	own->used_until_ns = used + own_cost;
 	__sync_fetch_and_add(&a->used_until_ns, cost_of(parcel->payload, cost) + owed);
 	__sync_fetch_and_add(&a->passed_bytes, parcel->payload);
 	/* It had used up its share when it came: it was made to wait. */
-	if ((__s64)(own + own_cost - parcel->now) > 0)
+	if ((__s64)(used + own_cost - parcel->now) > 0)
 		note_held_back(a, parcel->now, parcel->payload);
 }
 
-/* Payload of an IPv4 or IPv6 packet; 0 where it has none or can't be read. */
-static __always_inline __u32 payload_of(struct __sk_buff *skb, enum rl_protocol protocol)
+/* Reads what is needed of the headers. False where they can't be read. */
+static __always_inline bool read_headers(struct __sk_buff *skb, enum rl_protocol protocol, struct parcel *parcel)
 {
 	__u8 *data = (void *)(long)skb->data;
 	__u8 *end = (void *)(long)skb->data_end;
 	__u32 header = IPV6_HEADER;
 
-	if (data + IPV6_HEADER + UDP_HEADER > end && data + IPV4_HEADER + UDP_HEADER > end)
-		return 0;
+	if (data + IPV4_HEADER + UDP_HEADER > end)
+		return false;
 	if (data[0] >> 4 == 4)
 		header = (data[0] & 15) * 4;
 	else if (data[6] == IPPROTO_HOPOPTS)
 		header += JUMBO_OPTION;
-	if (protocol != RL_TCP) {
-		header += protocol == RL_UDP ? UDP_HEADER : 0;
-		return skb->len > header ? skb->len - header : 0;
+	if (protocol == RL_TCP) {
+		__u8 *tcp = data + header;
+		if (tcp + 20 > end)
+			return false;
+		parcel->begins = (tcp[13] & TCP_SYN_ACK) == TCP_SYN;
+		header += (tcp[12] >> 4) * 4;
+	} else if (protocol == RL_UDP) {
+		header += UDP_HEADER;
 	}
-	__u8 *tcp = data + header;
-	if (tcp + 20 > end)
-		return 0;
-	header += (tcp[12] >> 4) * 4;
-	return skb->len > header ? skb->len - header : 0;
+	parcel->payload = skb->len > header ? skb->len - header : 0;
+	return true;
 }
 
 /* The flow that a packet belongs to; of a socket that is not connected, by the packet's own addresses. */
@@ -277,34 +280,17 @@ static __always_inline bool is_stranger(struct __sk_buff *skb, struct rl_socket 
 	return !f || !f->sent;
 }
 
-/* SYN, and no acknowledgement: the first packet of a TCP connection. */
-static __always_inline bool is_first_of_stream(struct __sk_buff *skb)
-{
-	__u8 *data = (void *)(long)skb->data;
-	__u8 *end = (void *)(long)skb->data_end;
-	__u32 header = IPV6_HEADER;
-
-	if (data + IPV4_HEADER > end)
-		return false;
-	if (data[0] >> 4 == 4)
-		header = (data[0] & 15) * 4;
-	__u8 *tcp = data + header;
-	return tcp + 14 <= end && (tcp[13] & 0x12) == 2;
-}
-
 static __always_inline bool is_refused(struct __sk_buff *skb, struct rl_socket *s, __u64 held_to,
 				       enum rl_direction direction)
 {
 	struct bpf_sock *sk = skb->sk;
 	if (!sk || !may_refuse(held_to, direction))
 		return false;
-	if (direction == RL_TX) /* MPTCP's subflows connect without passing cgroup/connect */
-		return s->protocol == RL_TCP && is_first_of_stream(skb) &&
-		       refuses_packet(held_to, bpf_ntohs(sk->dst_port), direction);
+	if (direction == RL_TX) /* where a kernel lets MPTCP's subflows connect without cgroup/connect */
+		return refuses_packet(held_to, bpf_ntohs(sk->dst_port), direction);
 	if (s->protocol == RL_TCP)
-		return sk->state == TCP_LISTEN && is_first_of_stream(skb) && refuses_packet(held_to, sk->src_port, direction);
-	return s->protocol == RL_UDP && !sk->dst_port && is_stranger(skb, s) &&
-	       refuses_packet(held_to, sk->src_port, direction);
+		return sk->state == TCP_LISTEN && refuses_packet(held_to, sk->src_port, direction);
+	return is_stranger(skb, s) && refuses_packet(held_to, sk->src_port, direction);
 }
 
 /*
@@ -319,21 +305,24 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 
 	if (!s || !sk || direction >= RL_DIRECTIONS)
 		return PASS;
-	if (is_refused(skb, s, held_to, direction))
-		return DROP;
 	struct parcel parcel = {.is_stream = s->protocol == RL_TCP};
-	parcel.payload = payload_of(skb, s->protocol);
+	if (!read_headers(skb, s->protocol, &parcel))
+		return PASS;
+	bool greets = s->protocol == RL_UDP && direction == RL_RX && !sk->dst_port;
+	if ((parcel.begins || greets) && is_refused(skb, s, held_to, direction))
+		return DROP;
 	if (!parcel.payload)
 		return PASS;
-	/* What TCP sends carries the time at which it left: no clock to read. */
+	/* What TCP sends carries the time at which it left; for the rest a tick is near enough. */
 	parcel.now = direction == RL_TX && parcel.is_stream ? skb->tstamp : 0;
 	if (!parcel.now)
-		parcel.now = bpf_ktime_get_ns();
+		parcel.now = bpf_ktime_get_coarse_ns();
 	struct rl_held *held = bpf_sk_storage_get(&held_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!held) {
 		count_lost(RL_LOST_SOCKET);
 		return PASS;
 	}
+	struct rl_share *own = get_share(held, direction);
 	__u32 holding = 0;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
@@ -368,7 +357,7 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 		if ((__s64)(parcel.now - ends) >= 0 &&
 		    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel.now + SECOND_NS) == ends)
 			end_epoch(a, rate, parcel.now);
-		if (!has_allowance(a, held, direction, &parcel)) {
+		if (!has_allowance(a, own, direction, &parcel)) {
 			__sync_fetch_and_add(&a->dropped_packets, 1);
 			note_held_back(a, parcel.now, parcel.payload);
 			if (!parcel.is_stream)
@@ -376,8 +365,8 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 			__sync_fetch_and_add(&a->epoch_drops, 1);
 			return DROP; /* TCP takes it as not sent, and tries again */
 		}
-		if (held->epochs[direction][place] != a->epoch + 1)
-			join(a, held, place, direction, &parcel);
+		if (own->epochs[place] != a->epoch + 1)
+			join(a, own, place, &parcel);
 		if (parcel.is_stream && direction == RL_TX && !held->pacing)
 			policy->unpaced++;
 		holding |= 1U << place;
@@ -391,7 +380,7 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 			continue;
 		__u64 cost = get_limit(policy)->cost;
 		__u64 owed = cost_of(owed_bytes, cost);
-		use_allowance(get_allowance(policy, direction), held, direction, &parcel, cost, owed < DEBT_NS / 2 ? owed : DEBT_NS / 2);
+		use_allowance(get_allowance(policy, direction), own, direction, &parcel, cost, owed < DEBT_NS / 2 ? owed : DEBT_NS / 2);
 	}
 	/*
 	 * A connection from before the policy sends in bursts of its old window, as a clamp alone takes nothing from it.
