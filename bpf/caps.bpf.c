@@ -25,152 +25,6 @@ enum {
 	PASS_CONGESTED = 3, /* TCP reduces its congestion window to the clamp, as for a congestion mark */
 };
 
-/* How much unused allowance is kept. */
-#define BUCKET_NS 200000000ULL
-/* Where the controller wants the bucket: half full, so that it neither runs dry nor over. */
-#define RESERVE_NS 100000000ULL
-/* How far it may be overdrawn by flows that are below their own share. */
-#define DEBT_NS 450000000ULL
-/* How much of its own share a flow may save up. */
-#define OWN_BUCKET_NS 20000000ULL
-/* What is received: also what its window may offer, to a sender that asks again every 200 ms. */
-#define OWN_WINDOW_NS 400000000ULL
-#define EPOCH_MIN_NS 100000000ULL
-#define SECOND_NS 1000000000ULL
-#define NOMINAL_SEGMENT 1448
-
-/* What is held of a packet: its payload, by whose rules, on which socket. */
-struct parcel {
-	__u64 now;
-	__u32 payload;
-	bool is_stream; /* TCP */
-	bool begins;    /* a SYN without an acknowledgement */
-};
-
-static __always_inline __u64 cost_of(__u64 bytes, __u64 cost)
-{
-	return bytes * cost >> RL_COST_SHIFT;
-}
-
-static __always_inline const struct rl_limit *get_limit(struct rl_policy *policy)
-{
-	return policy->exhausted && policy->flags & RL_POLICY_QUOTA_THROTTLE ? &policy->limits[1] : &policy->limits[0];
-}
-
-static __always_inline bool limits(struct rl_policy *policy, enum rl_direction direction)
-{
-	__u32 both = RL_POLICY_SENT | RL_POLICY_RECEIVED;
-	__u32 flags = policy->flags;
-	if (flags & RL_POLICY_QUOTA_THROTTLE && policy->exhausted)
-		flags |= flags & RL_POLICY_RELAY ? RL_POLICY_SENT : both;
-	return flags & (direction == RL_TX ? RL_POLICY_SENT : RL_POLICY_RECEIVED);
-}
-
-static __always_inline __u64 fair_epoch_ns(__u64 fair_rate)
-{
-	__u64 ns = 6ULL * NOMINAL_SEGMENT * SECOND_NS / (fair_rate | 1);
-	return ns < EPOCH_MIN_NS ? EPOCH_MIN_NS : ns > 10 * SECOND_NS ? 10 * SECOND_NS : ns;
-}
-
-static __always_inline void set_fair(struct rl_allowance *a, __u64 rate)
-{
-	a->fair_rate = rate ? rate : 1;
-	a->fair_cost = (SECOND_NS << RL_COST_SHIFT) / a->fair_rate;
-}
-
-/* A limit that is new, or was changed: what was learnt under the old one is scaled. */
-__noinline int begin_allowance(struct rl_allowance *a, __u64 rate, __u64 now)
-{
-	if (!a || !rate)
-		return 0;
-	__u64 flows = a->last_active_flows ? a->last_active_flows : 1;
-	if (!a->limit_rate)
-		flows = 1;
-	a->limit_rate = rate;
-	set_fair(a, rate / flows);
-	a->used_until_ns = now - RESERVE_NS;
-	a->epoch_began_ns = now;
-	a->epoch_passed_bytes = a->passed_bytes;
-	a->epoch_drops = 0;
-	a->epoch_ends_ns = now + fair_epoch_ns(a->fair_rate);
-	return 0;
-}
-
-/*
- * The fair rate follows what was measured: up where active flows left something of the limit, down where they took
- * more. The bucket's level is the integral of all errors so far, and bounded as the bucket is.
- */
-__noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
-{
-	if (!a || !rate)
-		return 0;
-	__u64 took = now - a->epoch_began_ns;
-	__u64 passed = a->passed_bytes - a->epoch_passed_bytes;
-	__u64 active = a->active_flows ? a->active_flows : 1;
-	__u64 fair = a->fair_rate;
-	__s64 level = (__s64)(now - RESERVE_NS - a->used_until_ns);
-	if (level < -(__s64)SECOND_NS)
-		level = -(__s64)SECOND_NS;
-	if (level > (__s64)(BUCKET_NS - 20000000))
-		level = RESERVE_NS;
-	/* In ns of the limit: what should pass in an epoch like this one, and a quarter of what is missing. */
-	__s64 wanted = (__s64)took + (level >> 2);
-	if (wanted < (__s64)(took >> 2))
-		wanted = took / 4;
-	__u64 used = cost_of(passed, (SECOND_NS << RL_COST_SHIFT) / rate);
-	if (used) {
-		__u64 next = fair * ((__u64)wanted >> 10) / ((used >> 10) | 1);
-		__u64 most = fair + fair / 4, least = fair - fair / 3;
-		if (a->epoch_drops) /* bursts that met: no reason to go below an equal share */
-			most = fair > rate / active ? fair : rate / active;
-		next = next > most ? most : next < least ? least : next;
-		/* Below an equal share only as far as what is owed asks for, by the end of an epoch of this length. */
-		__u64 share = rate / active, ceiling = rate + rate / 8;
-		__u64 owed = level < 0 ? (share >> 10) * (__u64)-level / (fair_epoch_ns(share) >> 10) : 0;
-		__u64 floor = share - (owed < share / 8 ? owed : share / 8);
-		fair = next < floor ? floor : next > ceiling ? ceiling : next;
-	}
-	set_fair(a, fair);
-	a->epoch++;
-	a->last_active_flows = a->active_flows;
-	a->last_active_streams = a->active_streams;
-	a->active_flows = 0;
-	a->active_streams = 0;
-	a->epoch_drops = 0;
-	a->epoch_began_ns = now;
-	a->epoch_passed_bytes = a->passed_bytes;
-	a->epoch_ends_ns = now + fair_epoch_ns(fair);
-	return 0;
-}
-
-/* A flow that was not active an epoch ago takes its share from the others at once, not at the epoch's end. */
-__noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, const struct parcel *parcel)
-{
-	if (!a || !own || !parcel || place >= RL_PROCESS_POLICIES)
-		return 0;
-	__u32 epoch = a->epoch + 1; /* 0 is never */
-	__u32 last = own->epochs[place];
-	own->epochs[place] = epoch;
-	__u32 active = __sync_fetch_and_add(&a->active_flows, 1);
-	if (parcel->is_stream)
-		__sync_fetch_and_add(&a->active_streams, 1);
-	if (last && last + 1 == epoch)
-		return 0;
-	/* Connections that come and go leave the bucket full: nobody has to give way. */
-	__s64 level = (__s64)(parcel->now - a->used_until_ns);
-	if (level > (__s64)(BUCKET_NS - 20000000))
-		return 0;
-	if (active < a->last_active_flows)
-		active = a->last_active_flows;
-	__u64 fair = a->fair_rate;
-	if (active)
-		fair = fair * active / (active + 1);
-	if (level < 0 && fair > a->limit_rate / (active + 1))
-		fair = a->limit_rate / (active + 1);
-	set_fair(a, fair);
-	return 0;
-}
-
 static __always_inline void note_held_back(struct rl_allowance *a, __u64 now, __u32 payload)
 {
 	a->last_held_back_ns = now;
@@ -293,6 +147,59 @@ static __always_inline bool is_refused(struct __sk_buff *skb, struct rl_socket *
 	return is_stranger(skb, s) && refuses_packet(held_to, sk->src_port, direction);
 }
 
+/* A later policy refuses what earlier ones have been charged for. */
+static __noinline int refund(__u64 held_to, __u32 charged, enum rl_direction direction, __u32 payload)
+{
+	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
+		struct rl_policy *policy = charged >> place & 1 ? get_policy(policy_number(held_to, place)) : NULL;
+		if (!policy)
+			continue;
+		struct rl_allowance *a = get_allowance(policy, direction);
+		__sync_fetch_and_add(&a->used_until_ns, -cost_of(payload, get_limit(policy)->cost));
+		__sync_fetch_and_add(&a->passed_bytes, -(__u64)payload);
+	}
+	return 0;
+}
+
+/* What a ruled flow moved before its ruling, as a cost under this policy; half of the greatest debt at most. */
+static __always_inline __u64 cost_before_ruling(struct rl_ruling *ruling, __u64 cost)
+{
+	__u64 owed = cost_of(ruling->owed_bytes, cost);
+	return owed < DEBT_NS / 2 ? owed : DEBT_NS / 2;
+}
+
+enum { HELD = 1, REFUSED = 2 };
+
+/* One policy's answer; when it lets the packet pass, it has been charged. */
+static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share *own, __u32 place,
+				      enum rl_direction direction, const struct parcel *parcel, struct rl_ruling *ruling)
+{
+	struct rl_allowance *a = get_allowance(policy, direction);
+	const struct rl_limit *limit = get_limit(policy);
+	__u64 rate = limit->rate_bytes_per_second;
+
+	if (!rate)
+		return 0;
+	if (a->limit_rate != rate)
+		begin_allowance(a, rate, parcel->now);
+	__u64 ends = a->epoch_ends_ns;
+	if ((__s64)(parcel->now - ends) >= 0 &&
+	    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel->now + SECOND_NS) == ends)
+		end_epoch(a, rate, parcel->now);
+	if (!has_allowance(a, own, direction, parcel)) {
+		__sync_fetch_and_add(&a->dropped_packets, 1);
+		note_held_back(a, parcel->now, parcel->payload);
+		if (parcel->is_stream)
+			__sync_fetch_and_add(&a->epoch_drops, 1);
+		return REFUSED;
+	}
+	if (own->epochs[place] != a->epoch + 1)
+		join(a, own, place, parcel);
+	__u64 owed = ruling && ruling->owed_bytes ? cost_before_ruling(ruling, limit->cost) : 0;
+	use_allowance(a, own, direction, parcel, limit->cost, owed);
+	return HELD;
+}
+
 /*
  * Passes, or not. A packet without payload always passes: acknowledgements, SYN and FIN hold nobody up, and TCP would
  * not send them again.
@@ -323,7 +230,7 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 		return PASS;
 	}
 	struct rl_share *own = get_share(held, direction);
-	__u32 holding = 0;
+	__u32 charged = 0;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
 		if (!number)
@@ -342,53 +249,35 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 			if (!ruling)
 				continue;
 		}
-		struct rl_allowance *a = get_allowance(policy, direction);
+		int answer = REFUSED;
 		if (spent) {
+			struct rl_allowance *a = get_allowance(policy, direction);
 			__sync_fetch_and_add(&a->quota_packets, 1);
 			note_held_back(a, parcel.now, parcel.payload);
-			return DROP;
+		} else {
+			answer = ask_policy(policy, own, place, direction, &parcel, ruling);
 		}
-		__u64 rate = get_limit(policy)->rate_bytes_per_second;
-		if (!rate)
+		if (answer == REFUSED) {
+			if (charged)
+				refund(held_to, charged, direction, parcel.payload);
+			/* TCP takes it as not sent, and tries again. */
+			return direction == RL_RX || parcel.is_stream || spent ? DROP : DROP_AS_FULL;
+		}
+		if (answer != HELD)
 			continue;
-		if (a->limit_rate != rate)
-			begin_allowance(a, rate, parcel.now);
-		__u64 ends = a->epoch_ends_ns;
-		if ((__s64)(parcel.now - ends) >= 0 &&
-		    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel.now + SECOND_NS) == ends)
-			end_epoch(a, rate, parcel.now);
-		if (!has_allowance(a, own, direction, &parcel)) {
-			__sync_fetch_and_add(&a->dropped_packets, 1);
-			note_held_back(a, parcel.now, parcel.payload);
-			if (!parcel.is_stream)
-				return direction == RL_TX ? DROP_AS_FULL : DROP;
-			__sync_fetch_and_add(&a->epoch_drops, 1);
-			return DROP; /* TCP takes it as not sent, and tries again */
-		}
-		if (own->epochs[place] != a->epoch + 1)
-			join(a, own, place, &parcel);
+		charged |= 1U << place;
 		if (parcel.is_stream && direction == RL_TX && !held->pacing)
 			policy->unpaced++;
-		holding |= 1U << place;
 	}
-	if (!holding)
-		return PASS;
-	__u64 owed_bytes = ruling && ruling->owed_bytes ? __sync_lock_test_and_set(&ruling->owed_bytes, 0) : 0;
-	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		struct rl_policy *policy = holding >> place & 1 ? get_policy(policy_number(held_to, place)) : NULL;
-		if (!policy)
-			continue;
-		__u64 cost = get_limit(policy)->cost;
-		__u64 owed = cost_of(owed_bytes, cost);
-		use_allowance(get_allowance(policy, direction), own, direction, &parcel, cost, owed < DEBT_NS / 2 ? owed : DEBT_NS / 2);
-	}
+	if (ruling && ruling->owed_bytes)
+		ruling->owed_bytes = 0;
 	/*
 	 * A connection from before the policy sends in bursts of its old window, as a clamp alone takes nothing from it.
 	 * When TCP is told of congestion, it ends with the window at ssthresh, which the clamp sets as well: set it again.
 	 */
 	if (direction == RL_TX && held->clamp && parcel.is_stream && skb->gso_segs > held->clamp) {
 		held->clamp = 0;
-		return PASS_CONGESTED;
+		return charged ? PASS_CONGESTED : PASS;
 	}
 	return PASS;
 }
