@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { ArrayWindow } from '../bpf/array-window.ts';
 import { bootTimeNs } from '../bpf/clock.ts';
 import { BpfError } from '../bpf/errors.ts';
 import { type ProgramInfo, programInfo } from '../bpf/info.ts';
@@ -64,7 +65,7 @@ interface AttachedProgram {
 export class Accounting implements Disposable {
   readonly maps: ReadonlyMap<MapName, BpfMap>;
   /** `struct rl_process` by slot, shared with the kernel. */
-  readonly processes: Mapping;
+  readonly processes: ArrayWindow;
   readonly totals: DataView;
   readonly events: RingBuffer;
   readonly adopted: boolean;
@@ -81,7 +82,7 @@ export class Accounting implements Disposable {
     this.adopted = adopted;
     this.missing = missing;
     this.maps = new Map(MAPS.map((name) => [name, BpfMap.openPinned(pinPath(bpffs, 'maps', name))]));
-    this.processes = this.map('processes').mmap();
+    this.processes = new ArrayWindow(this.map('processes'));
     this.#totalsMapping = this.map('totals').mmap();
     this.totals = new DataView(this.#totalsMapping.buffer);
     this.events = RingBuffer.open(this.map('process_events'));

@@ -8,6 +8,7 @@ import { Events } from './events.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
+import type { Policies } from './policies/policies.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type {
   AgentEvent,
@@ -23,7 +24,8 @@ import type {
 } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
 import { RelayWatch } from './relay-watch.ts';
-import { decodeSockets, toFlow, toSocket } from './socket-table.ts';
+import { SocketReadings } from './socket-readings.ts';
+import { toFlow } from './socket-table.ts';
 import type { Store, StoredProcess } from './store.ts';
 import type { Users } from './users.ts';
 
@@ -33,6 +35,7 @@ export interface AgentOptions {
   books: InterfaceBooks;
   /** The kernel's flow table; null leaves the relay ledger out. */
   flows: FlowTable | null;
+  policies: Policies;
   users: Users;
   clock: Clock;
   logger: Logger;
@@ -58,10 +61,11 @@ const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
 const FRESH_MS = 50;
-const SOCKETS_CACHE_MS = 2_000;
 
 /** Verdicts come from windows of seconds: judging more often says nothing more. */
 const JUDGE_MS = 950;
+/** But a relay that was found needs a second look, and is to be named within two seconds. */
+const SECOND_LOOK_MS = 400;
 
 const VERDICTS = ['none', 'suspected', 'relay'];
 const NOTHING = { receivedBytes: 0, sentBytes: 0 };
@@ -84,6 +88,7 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #freedTotal: Counters;
   readonly #startedAt: string;
   #timer: NodeJS.Timeout | undefined;
+  #secondLook: NodeJS.Timeout | undefined;
   #ready = false;
   #polledAtMs = 0;
   #pollCount = 0;
@@ -94,7 +99,7 @@ export class Agent implements Readings, AsyncDisposable {
   #lostEvents = 0;
   readonly #doubleEntry: DoubleEntry;
   #books: { atMs: number; balance: Balance } | undefined;
-  #sockets: { atMs: number; sockets: Socket[] } | undefined;
+  readonly #sockets: SocketReadings;
 
   constructor(options: AgentOptions) {
     const { accounting, clock, version, kernel, store } = options;
@@ -123,10 +128,17 @@ export class Agent implements Readings, AsyncDisposable {
       restore: (record) => this.#restore(record, stored.get(identityOf(record))),
       changed: (record, delta) => this.#charge(record, delta),
       started: (record) => this.#publish('process-started', record),
+      described: (record) => options.policies.noticed(record),
       ended: (record) => {
+        options.policies.ended(record);
         this.#watch?.ended(record);
         this.#publish('process-ended', record);
       },
+    });
+    this.#sockets = new SocketReadings({
+      dump: () => accounting.dumpSockets(),
+      elapsedMs: () => this.#elapsedMs(),
+      processOf: ({ owner, ownerGeneration }) => this.#table.bySlot(owner, ownerGeneration),
     });
     this.#watch = options.flows
       ? new RelayWatch({
@@ -137,6 +149,7 @@ export class Agent implements Readings, AsyncDisposable {
           billed: (record, delta) => this.#charge(record, delta),
         })
       : undefined;
+    options.policies.publishTo((type, data) => this.#events.publish(type, data));
     for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, dirty: false });
     for (const row of store.freedProcesses()) this.#remember(row);
   }
@@ -144,6 +157,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
     this.#table.scan();
+    this.#options.policies.start();
     this.#poll();
     this.#ready = true;
     this.#timer = setInterval(() => this.#tick(), this.#options.intervalSeconds * 1000);
@@ -151,6 +165,10 @@ export class Agent implements Readings, AsyncDisposable {
 
   ready(): boolean {
     return this.#ready;
+  }
+
+  hasApp(app: string): boolean {
+    return this.#apps.has(app);
   }
 
   subscribe(listener: (event: AgentEvent) => void): () => void {
@@ -177,13 +195,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   sockets(pid?: number): Socket[] {
     this.#refresh();
-    const now = this.#elapsedMs();
-    if (!this.#sockets || now - this.#sockets.atMs > (pid === undefined ? SOCKETS_CACHE_MS : 0)) {
-      const records = decodeSockets(this.#options.accounting.dumpSockets());
-      this.#sockets = { atMs: now, sockets: records.map((record) => toSocket(record, this.#ownerOf(record))) };
-    }
-    const { sockets } = this.#sockets;
-    return pid === undefined ? sockets : sockets.filter((socket) => socket.pid === pid);
+    return this.#sockets.read(pid);
   }
 
   flows(pid?: number): Flow[] {
@@ -220,7 +232,17 @@ export class Agent implements Readings, AsyncDisposable {
           .map((record) => ({ process: this.#toProcess(record), counters: record.counters }))
       : null;
     const verdicts = new Map([...this.#relaysByApp()].map(([app, { verdict }]) => [app, verdict]));
-    const input = { apps: series, processes, sockets: this.#countSockets(), verdicts, status };
+    const { policies, store } = this.#options;
+    const input = {
+      apps: series,
+      processes,
+      sockets: this.#countSockets(),
+      verdicts,
+      status,
+      policies: policies.series(),
+      policyErrors: policies.errors,
+      historyRowsPruned: store.history.prunedRows,
+    };
     return this.#metrics.write(input, series, this.#budget.dropped, openMetrics);
   }
 
@@ -266,19 +288,28 @@ export class Agent implements Readings, AsyncDisposable {
   /** Writes a last checkpoint; the kernel's side goes on counting. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#timer = undefined;
+    clearTimeout(this.#secondLook);
     this.#poll();
     this.#checkpoint();
   }
 
   #tick(): void {
-    try {
+    this.#try(() => {
       this.#poll();
+      this.#sockets.letGo();
       const now = this.#elapsedMs();
       if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;
         this.#options.books.forgetGone();
       }
+    });
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
     } catch (error) {
       if ((error as { code?: string }).code === 'BPF_NAMESPACE_LOST') throw error;
       this.#metrics.pollErrors.inc();
@@ -304,6 +335,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#table.poll();
     this.#polledAtMs = this.#elapsedMs();
     if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
+    this.#options.policies.poll((record) => this.#watch?.ruledFlows(record) ?? []);
     this.#pollCount++;
     this.#lastPollSeconds = Number(process.hrtime.bigint() - begin) / 1e9;
     this.#metrics.pollDuration.observe(this.#lastPollSeconds);
@@ -322,12 +354,15 @@ export class Agent implements Readings, AsyncDisposable {
     return relays;
   }
 
-  #judge(): void {
-    this.#lastJudgeMs = this.#polledAtMs;
-    for (const change of this.#watch?.poll() ?? []) {
+  #judge(isSecondLook = false): void {
+    if (!isSecondLook) this.#lastJudgeMs = this.#polledAtMs;
+    for (const change of this.#watch?.poll(isSecondLook) ?? []) {
       this.#options.logger.info(change, 'verdict');
       this.#events.publish('verdict', { ...change });
     }
+    clearTimeout(this.#secondLook);
+    if (isSecondLook || !this.#timer || !this.#watch?.hasVotes()) return;
+    this.#secondLook = setTimeout(() => this.#try(() => this.#judge(true)), SECOND_LOOK_MS);
   }
 
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
@@ -342,12 +377,14 @@ export class Agent implements Readings, AsyncDisposable {
     const freed = new Set(freeable);
     const dirty = [...this.#table.records()].filter((record) => record.dirty);
     const dirtyApps = [...this.#apps].filter(([, total]) => total.dirty);
+    this.#options.policies.checkpoint();
     this.#options.store.checkpoint({
       apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
       processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
       freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
     });
+    this.#options.store.history.prune(now);
     this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;
@@ -394,6 +431,7 @@ export class Agent implements Readings, AsyncDisposable {
     }
     addCounters(total.counters, delta);
     total.dirty = true;
+    this.#options.store.history.add(record.app, delta, this.#options.clock.nowMs());
   }
 
   /** The administrator has said that this app or program serves others. */
@@ -455,26 +493,9 @@ export class Agent implements Readings, AsyncDisposable {
     return balance;
   }
 
-  #ownerOf({ owner, ownerGeneration }: { owner: number; ownerGeneration: number }): {
-    pid: number;
-    startedAt: string | null;
-    name: string;
-    app: string;
-  } {
-    const record = this.#table.bySlot(owner, ownerGeneration);
-    if (!record) return { pid: 0, startedAt: null, name: 'kernel', app: 'kernel' };
-    return { pid: record.tgid, startedAt: toIso(record.startedAtMs), name: record.name, app: record.app };
-  }
-
   #countSockets(): Map<string, Map<string, number>> {
-    const counts = new Map<string, Map<string, number>>();
-    for (const { app, state } of this.sockets()) {
-      const name = this.#budget.has(app) ? app : 'other';
-      const states = counts.get(name) ?? new Map<string, number>();
-      states.set(state, (states.get(state) ?? 0) + 1);
-      counts.set(name, states);
-    }
-    return counts;
+    this.#refresh();
+    return this.#sockets.count((app) => (this.#budget.has(app) ? app : 'other'));
   }
 }
 

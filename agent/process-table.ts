@@ -1,3 +1,4 @@
+import type { SharedArray } from '../bpf/array-window.ts';
 import { readText } from '../bpf/decode.ts';
 import {
   RL_PROCESS_KEY_OFFSET,
@@ -9,8 +10,8 @@ import {
   readRlProcessEvent,
 } from '../bpf/layouts.ts';
 import type { BpfMap } from '../bpf/map.ts';
-import type { Mapping } from '../bpf/mapping.ts';
 import type { RingBuffer } from '../bpf/ring-buffer.ts';
+import { Words } from '../bpf/words.ts';
 import { type Counters, KERNEL_COUNTERS, makeCounters, PAYLOAD, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from './details.ts';
 import { appOf, placementOf } from './identity.ts';
@@ -40,7 +41,7 @@ export interface ProcessRecord {
 
 /** The kernel's maps that make up the process table. */
 export interface ProcessMaps {
-  processes: Mapping;
+  processes: SharedArray;
   slots: BpfMap;
   freeSlots: BpfMap;
   details: BpfMap;
@@ -56,6 +57,8 @@ export interface TableListener {
   /** What a process's counters rose by since the last poll; the vector is used again. */
   changed(record: ProcessRecord, delta: Counters): void;
   started(record: ProcessRecord): void;
+  /** What a policy may match it by is new: its names, its user, what it executes. */
+  described(record: ProcessRecord): void;
   ended(record: ProcessRecord): void;
 }
 
@@ -71,19 +74,18 @@ const GRACE_NS = 60_000_000_000n;
 const SHORT_GRACE_NS = 3_000_000_000n;
 const CROWDED = 0.75;
 
-const WORDS_PER_PROCESS: number = RL_PROCESS_SIZE / 8;
-/** Where each counter of the vector lies in `struct rl_process`, in 64-bit words. */
-const COUNTER_WORDS: readonly number[] = [
-  RL_PROCESS_OFFSET.wireRx / 8,
-  RL_PROCESS_OFFSET.wireRx / 8 + 1,
-  RL_PROCESS_OFFSET.wireTx / 8,
-  RL_PROCESS_OFFSET.wireTx / 8 + 1,
-  ...Array.from({ length: KERNEL_COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload / 8 + i),
+/** Where each counter of the vector lies in `struct rl_process`. */
+const COUNTER_OFFSETS: readonly number[] = [
+  RL_PROCESS_OFFSET.wireRx,
+  RL_PROCESS_OFFSET.wireRx + 8,
+  RL_PROCESS_OFFSET.wireTx,
+  RL_PROCESS_OFFSET.wireTx + 8,
+  ...Array.from({ length: KERNEL_COUNTERS - PAYLOAD }, (_, i) => RL_PROCESS_OFFSET.payload + 8 * i),
 ];
 /** Packets dropped before they reached a device were charged and are taken off again. */
-const UNSENT_WORDS: ReadonlyMap<number, number> = new Map([
-  [WIRE_TX_BYTES, RL_PROCESS_OFFSET.unsent / 8],
-  [WIRE_TX_PACKETS, RL_PROCESS_OFFSET.unsent / 8 + 1],
+const UNSENT_OFFSETS: ReadonlyMap<number, number> = new Map([
+  [WIRE_TX_BYTES, RL_PROCESS_OFFSET.unsent],
+  [WIRE_TX_PACKETS, RL_PROCESS_OFFSET.unsent + 8],
 ]);
 const NAME_LENGTH = 16;
 
@@ -94,8 +96,8 @@ const NAME_LENGTH = 16;
 export class ProcessTable {
   readonly #maps: ProcessMaps;
   readonly #clock: Clock;
-  readonly #words: BigUint64Array;
-  readonly #view: DataView;
+  #words: Words;
+  #view: DataView;
   readonly #bySlot = new Map<number, ProcessRecord>();
   /** Records whose counters still move. */
   readonly #active = new Set<ProcessRecord>();
@@ -109,7 +111,7 @@ export class ProcessTable {
     this.#maps = maps;
     this.#clock = clock;
     this.#listener = listener;
-    this.#words = new BigUint64Array(maps.processes.buffer);
+    this.#words = new Words(maps.processes.buffer);
     this.#view = new DataView(maps.processes.buffer);
   }
 
@@ -145,6 +147,7 @@ export class ProcessTable {
   poll(): void {
     this.#maps.events.consume((view, offset) => {
       const event = readRlProcessEvent(view, offset);
+      this.#reach(event.slot);
       const generationAt = event.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation;
       if (this.#view.getUint32(generationAt, true) !== event.generation) return; // the slot is another's by now
       const record = this.#discover(event.slot);
@@ -195,7 +198,15 @@ export class ProcessTable {
     this.#settled = this.#settled.filter(({ phase }) => phase !== 'freed');
   }
 
+  #reach(slot: number): void {
+    const { processes } = this.#maps;
+    if (!processes.reach(slot + 1)) return;
+    this.#words = new Words(processes.buffer);
+    this.#view = new DataView(processes.buffer);
+  }
+
   #discover(slot: number, startNs?: bigint): ProcessRecord | undefined {
+    this.#reach(slot);
     const base = slot * RL_PROCESS_SIZE;
     const start = this.#view.getBigUint64(base + RL_PROCESS_OFFSET.startNs, true);
     if (start === 0n || (startNs !== undefined && start !== startNs)) return undefined;
@@ -246,6 +257,7 @@ export class ProcessTable {
     const { profile, unit, container, name } = record;
     record.app = appOf({ profile, unit, container, executable: record.details.executable, name });
     record.dirty = true;
+    this.#listener.described(record);
   }
 
   #isAlive(record: ProcessRecord): boolean {
@@ -275,14 +287,14 @@ export class ProcessTable {
 
   #readCounters(record: ProcessRecord): void {
     const words = this.#words;
-    const base = record.slot * WORDS_PER_PROCESS;
+    const base = record.slot * RL_PROCESS_SIZE;
     const { counters } = record;
     const delta = this.#delta;
     let moved = false;
     for (let i = 0; i < KERNEL_COUNTERS; i++) {
-      let value = Number(words[base + (COUNTER_WORDS[i] as number)]);
-      const unsent = UNSENT_WORDS.get(i);
-      if (unsent !== undefined) value -= Number(words[base + unsent]);
+      let value = words.u64(base + (COUNTER_OFFSETS[i] as number));
+      const unsent = UNSENT_OFFSETS.get(i);
+      if (unsent !== undefined) value -= words.u64(base + unsent);
       // A drop may take off what the last poll has reported: the counter then waits until it has caught up.
       const rise = Math.max(0, value - (counters[i] as number));
       delta[i] = rise;
@@ -301,6 +313,7 @@ export class ProcessTable {
     if (uid !== record.uid) {
       record.uid = uid;
       record.dirty = true;
+      this.#listener.described(record);
     }
     if (this.#sameName(record.name, at)) return;
     record.name = readText(this.#view, at, NAME_LENGTH);

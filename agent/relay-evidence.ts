@@ -1,10 +1,11 @@
 import { AF_INET6, AF_UNIX, formatAddress } from './addresses.ts';
 import { PROTOCOLS, SCOPES } from './counters.ts';
-import type { FlowReading, PairReading } from './flow-table.ts';
-import type { FlowEvidence, PairEvidence } from './relay/evidence.ts';
+import type { FlowIdentity, FlowReading, PairReading } from './flow-reading.ts';
+import type { FlowEvidence, PairEvidence, SizeSums } from './relay/evidence.ts';
 
 const IPPROTO_UDP = 17;
 const OPENED = ['unknown', 'accepted', 'connected'] as const;
+const NO_SIZES: SizeSums = Object.freeze({ count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 });
 
 /** The monotonic clock beside the wall clock, read at the same moment. */
 export interface ClockPair {
@@ -12,8 +13,13 @@ export interface ClockPair {
   monotonicNs: number;
 }
 
-/** The kernel's flow as the judge sees it. */
-export function toFlowEvidence(flow: FlowReading, clock: ClockPair): FlowEvidence {
+/** What stays the same of a flow as the judge sees it. */
+export type FlowDescription = Omit<
+  FlowEvidence,
+  'received' | 'sent' | 'receives' | 'sends' | 'gaps' | 'receivedSizes' | 'sentSizes'
+>;
+
+export function describeFlow(flow: FlowIdentity, clock: ClockPair): FlowDescription {
   const isUdp = flow.protocol === IPPROTO_UDP && flow.family !== AF_UNIX;
   return {
     id: String(flow.id),
@@ -30,20 +36,34 @@ export function toFlowEvidence(flow: FlowReading, clock: ClockPair): FlowEvidenc
     scope: SCOPES[flow.scope] ?? 'public',
     host: flow.hostHash.toString(16),
     firstMs: clock.nowMs - (clock.monotonicNs - flow.firstNs) / 1e6,
-    received: flow.received,
-    sent: flow.sent,
-    receives: flow.receives,
-    sends: flow.sends,
-    gaps: flow.gaps,
-    receivedSizes: flow.receivedSizes,
-    sentSizes: flow.sentSizes,
   };
 }
 
-export function toPairEvidence(pair: PairReading): PairEvidence {
-  const { sizeCount, sumX, sumY, sumXx, sumYy, sumXy, ...rest } = pair;
-  const sizes = { count: sizeCount, x: sumX, y: sumY, xx: sumXx, yy: sumYy, xy: sumXy };
-  return { ...rest, source: String(pair.source), destination: String(pair.destination), sizes };
+/** The kernel's flow as the judge sees it. */
+export function toFlowEvidence(description: FlowDescription, flow: FlowReading): FlowEvidence {
+  const { received, sent, receives, sends, gaps, receivedSizes, sentSizes } = flow;
+  return { ...description, received, sent, receives, sends, gaps, receivedSizes, sentSizes };
+}
+
+/** @param idOf the ids that flows have in the evidence */
+export function toPairEvidence(pair: PairReading, idOf: (flow: number) => string): PairEvidence {
+  const { moved, copied, moves, copies, settled, direct, sameRun, lags } = pair;
+  return {
+    source: idOf(pair.source),
+    destination: idOf(pair.destination),
+    moved,
+    copied,
+    moves,
+    copies,
+    settled,
+    direct,
+    sameRun,
+    lags,
+    sizes:
+      pair.sizeCount === 0
+        ? NO_SIZES
+        : { count: pair.sizeCount, x: pair.sumX, y: pair.sumY, xx: pair.sumXx, yy: pair.sumYy, xy: pair.sumXy },
+  };
 }
 
 /** The kernel keeps IPv4 as v4-mapped IPv6: one form for both ends of a connection, whatever their sockets are. */

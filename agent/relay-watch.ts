@@ -1,10 +1,18 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
-import { type FlowReading, type FlowState, type FlowTable, isDatagram, type PairReading } from './flow-table.ts';
+import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
+import type { FlowTable } from './flow-table.ts';
+import type { RuledFlow } from './policies/policy.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
 import type { RelayReading, VerdictChange } from './relay/reading.ts';
-import { type ClockPair, toFlowEvidence, toPairEvidence } from './relay-evidence.ts';
+import {
+  type ClockPair,
+  describeFlow,
+  type FlowDescription,
+  toFlowEvidence,
+  toPairEvidence,
+} from './relay-evidence.ts';
 
 export interface RelayWatchOptions {
   flows: FlowTable;
@@ -38,6 +46,8 @@ const CROWDED_SILENT_NS = 30e9;
 export class RelayWatch {
   readonly #options: RelayWatchOptions;
   readonly #delta: Counters = makeCounters();
+  /** Flows that the ledger was told of, until they are given back. */
+  readonly #described = new Map<number, FlowDescription>();
   #recycledNs = 0;
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
@@ -49,8 +59,13 @@ export class RelayWatch {
     this.#options = options;
   }
 
+  /** Whether a second look, before the next judgement, may find a relay. */
+  hasVotes(): boolean {
+    return this.#options.ledger.hasVotes();
+  }
+
   /** Reads what has moved since the last time, and judges. */
-  poll(): VerdictChange[] {
+  poll(isSecondLook = false): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
     const piped = this.#piped();
@@ -58,7 +73,7 @@ export class RelayWatch {
     for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
-    const changes = ledger.judge(now.nowMs);
+    const changes = ledger.judge(now.nowMs, isSecondLook);
     for (const record of this.#options.processes.records()) this.#bill(record);
     this.recycle();
     return changes;
@@ -92,6 +107,12 @@ export class RelayWatch {
     };
   }
 
+  /** A process's flows that are ruled relayed, by the kernel's ids. */
+  ruledFlows(record: ProcessRecord): RuledFlow[] {
+    const flows = this.#options.ledger.ruledFlows(keyOf(record));
+    return flows.map(({ id, role, relayedBytes }) => ({ flow: Number(id), role, relayedBytes }));
+  }
+
   relays(): RelayReading[] {
     return this.#options.ledger.relays();
   }
@@ -118,7 +139,9 @@ export class RelayWatch {
       if (flow.closed || !record || record.exitedAtMs !== null) return true;
       return isUnconnected(flow) && silence > silentFor;
     });
-    if (freed.length > 0) ledger.forgetFlows(freed.map(String));
+    if (freed.length === 0) return;
+    ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
+    for (const flow of freed) this.#described.delete(flow);
   }
 
   /** Slots of processes that may be half of a relay: another one that uses the network holds the other end of a pipe. */
@@ -161,8 +184,22 @@ export class RelayWatch {
   #update(record: ProcessRecord, flows: readonly FlowReading[], pairs: readonly PairReading[], now: ClockPair): void {
     const { tgid: pid, name, exitedAtMs, details } = record;
     const process = { key: keyOf(record), pid, name, ended: exitedAtMs !== null, fifos: details.fifos };
-    const flowEvidence = flows.map((flow) => toFlowEvidence(flow, now));
-    this.#options.ledger.update(process, flowEvidence, pairs.map(toPairEvidence), now.nowMs);
+    const flowEvidence = flows.map((flow) => toFlowEvidence(this.#describe(flow, now), flow));
+    const pairEvidence = pairs.map((pair) => toPairEvidence(pair, (flow) => this.#idOf(flow)));
+    this.#options.ledger.update(process, flowEvidence, pairEvidence, now.nowMs);
+  }
+
+  #describe(flow: FlowReading, now: ClockPair): FlowDescription {
+    const known = this.#described.get(flow.id);
+    if (known) return known;
+    const description = describeFlow(flow, now);
+    this.#described.set(flow.id, description);
+    return description;
+  }
+
+  /** One string for each flow, however often it is named. */
+  #idOf(flow: number): string {
+    return this.#described.get(flow)?.id ?? String(flow);
   }
 
   /** What the ledger bills beyond what the counters hold goes to the role that it has now; counters never fall. */

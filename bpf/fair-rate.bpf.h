@@ -106,7 +106,7 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 		/* Below an equal share only as far as what is owed asks for, by the end of an epoch of this length. */
 		__u64 share = rate / active, ceiling = rate + rate / 8;
 		__u64 owed = level < 0 ? (share >> 10) * (__u64)-level / (fair_epoch_ns(share) >> 10) : 0;
-		__u64 floor = share - (owed < share / 8 ? owed : share / 8);
+		__u64 floor = share - (owed < share / 5 ? owed : share / 5);
 		fair = next < floor ? floor : next > ceiling ? ceiling : next;
 	}
 	set_fair(a, fair);

@@ -84,32 +84,29 @@ static __always_inline __u32 data_offset(struct sk_buff *skb)
 	return offset;
 }
 
-/* As segment_header() in wire.bpf.c, from the packet's memory: a device hook has no helper for it. */
+/* As segment_header() in wire.bpf.c, where the headers are known to be in the linear part, but not to the verifier. */
 static __always_inline __u32 device_segment_header(const unsigned char *ip_header, struct packet *packet)
 {
-	__u8 head[IPV6_HEADER];
-	__u8 offset, next;
+	const unsigned char *head = bpf_rdonly_cast(ip_header, bpf_core_type_id_kernel(struct ipv6hdr));
 	__u32 ip = IPV6_HEADER;
+	__u32 at = IPV6_HEADER;
+	__u8 next;
 
-	if (bpf_probe_read_kernel(head, IPV4_HEADER, ip_header))
-		return 0;
 	if (head[0] >> 4 == 4) {
-		ip = (head[0] & 0xf) * 4;
+		at = ip = (head[0] & 0xf) * 4;
 		next = head[9];
 	} else {
 		next = head[6];
-	}
-	if (head[0] >> 4 == 6 && next == IPPROTO_HOPOPTS) {
-		if (bpf_probe_read_kernel(&offset, 1, ip_header + IPV6_HEADER + JUMBO_OPTION + 12))
-			return 0;
-		packet->bytes -= JUMBO_OPTION;
-		return IPV6_HEADER + (offset >> 4) * 4;
+		if (next == IPPROTO_HOPOPTS) {
+			packet->bytes -= JUMBO_OPTION;
+			at += JUMBO_OPTION;
+			next = IPPROTO_TCP;
+		}
 	}
 	if (next != IPPROTO_TCP)
 		return ip + UDP_HEADER;
-	if (bpf_probe_read_kernel(&offset, 1, ip_header + ip + 12))
-		return 0;
-	return ip + (offset >> 4) * 4;
+	const unsigned char *tcp = bpf_rdonly_cast(ip_header + at, bpf_core_type_id_kernel(struct tcphdr));
+	return ip + (tcp[12] >> 4) * 4;
 }
 
 static __always_inline bool is_ip(__be16 protocol)

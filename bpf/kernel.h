@@ -314,6 +314,7 @@ struct in6_addr {
 		__be32 u6_addr32[4];
 	} in6_u;
 };
+struct proto;
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -321,6 +322,7 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	struct proto *skc_prot;
 	unsigned long skc_flags; /* sk_flags */
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
@@ -395,6 +397,12 @@ struct skb_shared_info {
 	unsigned short gso_size;
 	unsigned short gso_segs;
 	unsigned int gso_type;
+};
+struct ipv6hdr {
+	u8 nexthdr;
+};
+struct tcphdr {
+	__be16 source;
 };
 struct inet_skb_parm {
 	u16 frag_max_size;

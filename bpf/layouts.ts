@@ -194,7 +194,7 @@ export function readRlFifo(view: DataView, offset: number): RlFifo {
   };
 }
 
-/** `struct rl_flow`, 576 bytes. */
+/** `struct rl_flow`, 584 bytes. */
 export interface RlFlow {
   readonly credit: number;
   readonly lastReceiveNs: bigint;
@@ -206,8 +206,8 @@ export interface RlFlow {
   readonly lastReceiveBytes: number;
   readonly lastRun: number;
   readonly generation: number;
-  readonly receivedSizes: readonly number[];
   readonly gaps: readonly number[];
+  readonly receivedSizes: readonly number[];
   readonly sent: number;
   readonly unmatched: number;
   readonly selfMatched: number;
@@ -215,9 +215,10 @@ export interface RlFlow {
   readonly firstSource: number;
   readonly lastSendNs: bigint;
   readonly sends: number;
-  readonly closed: number;
-  readonly sentSizes: readonly number[];
+  readonly rivals: number;
   readonly first: RlPair;
+  readonly sentSizes: readonly number[];
+  readonly closed: number;
   readonly firstNs: bigint;
   readonly cookie: bigint;
   readonly localSocket: bigint;
@@ -234,7 +235,7 @@ export interface RlFlow {
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_FLOW_SIZE = 576;
+export const RL_FLOW_SIZE = 584;
 export const RL_FLOW_OFFSET = {
   credit: 0,
   lastReceiveNs: 8,
@@ -246,8 +247,8 @@ export const RL_FLOW_OFFSET = {
   lastReceiveBytes: 52,
   lastRun: 56,
   generation: 60,
-  receivedSizes: 64,
-  gaps: 96,
+  gaps: 64,
+  receivedSizes: 168,
   sent: 200,
   unmatched: 208,
   selfMatched: 216,
@@ -255,24 +256,25 @@ export const RL_FLOW_OFFSET = {
   firstSource: 232,
   lastSendNs: 240,
   sends: 248,
-  closed: 252,
-  sentSizes: 256,
-  first: 288,
-  firstNs: 488,
-  cookie: 496,
-  localSocket: 504,
-  remoteSocket: 512,
-  slot: 520,
-  processGeneration: 524,
-  netns: 528,
-  family: 532,
-  protocol: 534,
-  localPort: 536,
-  remotePort: 538,
-  opened: 540,
-  scope: 541,
-  localAddress: 544,
-  remoteAddress: 560,
+  rivals: 252,
+  first: 256,
+  sentSizes: 456,
+  closed: 488,
+  firstNs: 496,
+  cookie: 504,
+  localSocket: 512,
+  remoteSocket: 520,
+  slot: 528,
+  processGeneration: 532,
+  netns: 536,
+  family: 540,
+  protocol: 542,
+  localPort: 544,
+  remotePort: 546,
+  opened: 548,
+  scope: 549,
+  localAddress: 552,
+  remoteAddress: 568,
 } as const;
 export function readRlFlow(view: DataView, offset: number): RlFlow {
   return {
@@ -286,8 +288,8 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     lastReceiveBytes: view.getUint32(offset + 52, true),
     lastRun: view.getUint32(offset + 56, true),
     generation: view.getUint32(offset + 60, true),
-    receivedSizes: readArray(16, (i) => view.getUint16(offset + 64 + i * 2, true)),
-    gaps: readArray(26, (i) => view.getUint32(offset + 96 + i * 4, true)),
+    gaps: readArray(26, (i) => view.getUint32(offset + 64 + i * 4, true)),
+    receivedSizes: readArray(16, (i) => view.getUint16(offset + 168 + i * 2, true)),
     sent: readU64(view, offset + 200),
     unmatched: readU64(view, offset + 208),
     selfMatched: readU64(view, offset + 216),
@@ -295,24 +297,25 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     firstSource: readU64(view, offset + 232),
     lastSendNs: view.getBigUint64(offset + 240, true),
     sends: view.getUint32(offset + 248, true),
-    closed: view.getUint32(offset + 252, true),
-    sentSizes: readArray(16, (i) => view.getUint16(offset + 256 + i * 2, true)),
-    first: readRlPair(view, offset + 288),
-    firstNs: view.getBigUint64(offset + 488, true),
-    cookie: view.getBigUint64(offset + 496, true),
-    localSocket: view.getBigUint64(offset + 504, true),
-    remoteSocket: view.getBigUint64(offset + 512, true),
-    slot: view.getUint32(offset + 520, true),
-    processGeneration: view.getUint32(offset + 524, true),
-    netns: view.getUint32(offset + 528, true),
-    family: view.getUint16(offset + 532, true),
-    protocol: view.getUint16(offset + 534, true),
-    localPort: view.getUint16(offset + 536, true),
-    remotePort: view.getUint16(offset + 538, true),
-    opened: view.getUint8(offset + 540),
-    scope: view.getUint8(offset + 541),
-    localAddress: readBytes(view, offset + 544, 16),
-    remoteAddress: readBytes(view, offset + 560, 16),
+    rivals: view.getUint32(offset + 252, true),
+    first: readRlPair(view, offset + 256),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 456 + i * 2, true)),
+    closed: view.getUint32(offset + 488, true),
+    firstNs: view.getBigUint64(offset + 496, true),
+    cookie: view.getBigUint64(offset + 504, true),
+    localSocket: view.getBigUint64(offset + 512, true),
+    remoteSocket: view.getBigUint64(offset + 520, true),
+    slot: view.getUint32(offset + 528, true),
+    processGeneration: view.getUint32(offset + 532, true),
+    netns: view.getUint32(offset + 536, true),
+    family: view.getUint16(offset + 540, true),
+    protocol: view.getUint16(offset + 542, true),
+    localPort: view.getUint16(offset + 544, true),
+    remotePort: view.getUint16(offset + 546, true),
+    opened: view.getUint8(offset + 548),
+    scope: view.getUint8(offset + 549),
+    localAddress: readBytes(view, offset + 552, 16),
+    remoteAddress: readBytes(view, offset + 568, 16),
   };
 }
 
@@ -477,10 +480,8 @@ export function readRlLimit(view: DataView, offset: number): RlLimit {
 /** `struct rl_pair`, 200 bytes. */
 export interface RlPair {
   readonly moved: number;
-  readonly copied: number;
   readonly position: number;
   readonly moves: number;
-  readonly copies: number;
   readonly settled: number;
   readonly direct: number;
   readonly sameRun: number;
@@ -491,42 +492,44 @@ export interface RlPair {
   readonly sumXx: number;
   readonly sumYy: number;
   readonly sumXy: number;
+  readonly copied: number;
+  readonly copies: number;
 }
 export const RL_PAIR_SIZE = 200;
 export const RL_PAIR_OFFSET = {
   moved: 0,
-  copied: 8,
-  position: 16,
-  moves: 24,
-  copies: 28,
-  settled: 32,
-  direct: 36,
-  sameRun: 40,
-  lags: 48,
-  sizeCount: 152,
-  sumX: 160,
-  sumY: 168,
-  sumXx: 176,
-  sumYy: 184,
-  sumXy: 192,
+  position: 8,
+  moves: 16,
+  settled: 20,
+  direct: 24,
+  sameRun: 28,
+  lags: 32,
+  sizeCount: 136,
+  sumX: 144,
+  sumY: 152,
+  sumXx: 160,
+  sumYy: 168,
+  sumXy: 176,
+  copied: 184,
+  copies: 192,
 } as const;
 export function readRlPair(view: DataView, offset: number): RlPair {
   return {
     moved: readU64(view, offset),
-    copied: readU64(view, offset + 8),
-    position: readU64(view, offset + 16),
-    moves: view.getUint32(offset + 24, true),
-    copies: view.getUint32(offset + 28, true),
-    settled: view.getUint32(offset + 32, true),
-    direct: view.getUint32(offset + 36, true),
-    sameRun: view.getUint32(offset + 40, true),
-    lags: readArray(26, (i) => view.getUint32(offset + 48 + i * 4, true)),
-    sizeCount: readU64(view, offset + 152),
-    sumX: readU64(view, offset + 160),
-    sumY: readU64(view, offset + 168),
-    sumXx: readU64(view, offset + 176),
-    sumYy: readU64(view, offset + 184),
-    sumXy: readU64(view, offset + 192),
+    position: readU64(view, offset + 8),
+    moves: view.getUint32(offset + 16, true),
+    settled: view.getUint32(offset + 20, true),
+    direct: view.getUint32(offset + 24, true),
+    sameRun: view.getUint32(offset + 28, true),
+    lags: readArray(26, (i) => view.getUint32(offset + 32 + i * 4, true)),
+    sizeCount: readU64(view, offset + 136),
+    sumX: readU64(view, offset + 144),
+    sumY: readU64(view, offset + 152),
+    sumXx: readU64(view, offset + 160),
+    sumYy: readU64(view, offset + 168),
+    sumXy: readU64(view, offset + 176),
+    copied: readU64(view, offset + 184),
+    copies: view.getUint32(offset + 192, true),
   };
 }
 
@@ -818,7 +821,7 @@ export function readRlShare(view: DataView, offset: number): RlShare {
   };
 }
 
-/** `struct rl_socket`, 120 bytes. */
+/** `struct rl_socket`, 128 bytes. */
 export interface RlSocket {
   readonly owner: number;
   readonly ownerGeneration: number;
@@ -827,6 +830,7 @@ export interface RlSocket {
   readonly scope: Uint8Array;
   readonly accepted: number;
   readonly connected: number;
+  readonly nameless: number;
   readonly pendingSinceNs: bigint;
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
@@ -838,8 +842,9 @@ export interface RlSocket {
   readonly urgentSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
+  readonly peerFlow: number;
 }
-export const RL_SOCKET_SIZE = 120;
+export const RL_SOCKET_SIZE = 128;
 export const RL_SOCKET_OFFSET = {
   owner: 0,
   ownerGeneration: 4,
@@ -848,6 +853,7 @@ export const RL_SOCKET_OFFSET = {
   scope: 10,
   accepted: 12,
   connected: 13,
+  nameless: 14,
   pendingSinceNs: 16,
   pending: 24,
   payload: 56,
@@ -859,6 +865,7 @@ export const RL_SOCKET_OFFSET = {
   urgentSeq: 108,
   copiedValid: 112,
   urgentValid: 113,
+  peerFlow: 120,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -869,6 +876,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     scope: readBytes(view, offset + 10, 2),
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
+    nameless: view.getUint8(offset + 14),
     pendingSinceNs: view.getBigUint64(offset + 16, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
@@ -880,6 +888,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     urgentSeq: view.getUint32(offset + 108, true),
     copiedValid: view.getUint8(offset + 112),
     urgentValid: view.getUint8(offset + 113),
+    peerFlow: readU64(view, offset + 120),
   };
 }
 
@@ -979,7 +988,7 @@ export function readRlSources(view: DataView, offset: number): RlSources {
   };
 }
 
-/** `struct rl_thread`, 192 bytes. */
+/** `struct rl_thread`, 200 bytes. */
 export interface RlThread {
   readonly slot: number;
   readonly run: number;
@@ -988,13 +997,14 @@ export interface RlThread {
   readonly lastWasReceive: number;
   readonly hasPeer: number;
   readonly peerPort: number;
-  readonly peerAddress: Uint8Array;
   readonly newest: number;
   readonly newestNs: bigint;
   readonly last: number;
+  readonly tid: number;
   readonly sources: RlSources;
+  readonly peerAddress: Uint8Array;
 }
-export const RL_THREAD_SIZE = 192;
+export const RL_THREAD_SIZE = 200;
 export const RL_THREAD_OFFSET = {
   slot: 0,
   run: 4,
@@ -1003,11 +1013,12 @@ export const RL_THREAD_OFFSET = {
   lastWasReceive: 20,
   hasPeer: 21,
   peerPort: 22,
-  peerAddress: 24,
-  newest: 40,
-  newestNs: 48,
-  last: 56,
-  sources: 64,
+  newest: 24,
+  newestNs: 32,
+  last: 40,
+  tid: 48,
+  sources: 56,
+  peerAddress: 184,
 } as const;
 export function readRlThread(view: DataView, offset: number): RlThread {
   return {
@@ -1018,11 +1029,12 @@ export function readRlThread(view: DataView, offset: number): RlThread {
     lastWasReceive: view.getUint8(offset + 20),
     hasPeer: view.getUint8(offset + 21),
     peerPort: view.getUint16(offset + 22, true),
-    peerAddress: readBytes(view, offset + 24, 16),
-    newest: readU64(view, offset + 40),
-    newestNs: view.getBigUint64(offset + 48, true),
-    last: readU64(view, offset + 56),
-    sources: readRlSources(view, offset + 64),
+    newest: readU64(view, offset + 24),
+    newestNs: view.getBigUint64(offset + 32, true),
+    last: readU64(view, offset + 40),
+    tid: view.getUint32(offset + 48, true),
+    sources: readRlSources(view, offset + 56),
+    peerAddress: readBytes(view, offset + 184, 16),
   };
 }
 
@@ -1208,7 +1220,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_flow',
-    size: 576,
+    size: 584,
     fields: {
       credit: [0, 'u64'],
       last_receive_ns: [8, 'u64'],
@@ -1220,8 +1232,8 @@ export const layouts: readonly Layout[] = [
       last_receive_bytes: [52, 'u32'],
       last_run: [56, 'u32'],
       generation: [60, 'u32'],
-      received_sizes: [64, 'u16[16]'],
-      gaps: [96, 'u32[26]'],
+      gaps: [64, 'u32[26]'],
+      received_sizes: [168, 'u16[16]'],
       sent: [200, 'u64'],
       unmatched: [208, 'u64'],
       self_matched: [216, 'u64'],
@@ -1229,25 +1241,27 @@ export const layouts: readonly Layout[] = [
       first_source: [232, 'u64'],
       last_send_ns: [240, 'u64'],
       sends: [248, 'u32'],
-      closed: [252, 'u32'],
-      sent_sizes: [256, 'u16[16]'],
-      first: [288, 'struct rl_pair'],
-      first_ns: [488, 'u64'],
-      cookie: [496, 'u64'],
-      local_socket: [504, 'u64'],
-      remote_socket: [512, 'u64'],
-      slot: [520, 'u32'],
-      process_generation: [524, 'u32'],
-      netns: [528, 'u32'],
-      family: [532, 'u16'],
-      protocol: [534, 'u16'],
-      local_port: [536, 'u16'],
-      remote_port: [538, 'u16'],
-      opened: [540, 'u8'],
-      scope: [541, 'u8'],
-      reserved: [542, 'u8[2]'],
-      local_address: [544, 'u8[16]'],
-      remote_address: [560, 'u8[16]'],
+      rivals: [252, 'u32'],
+      first: [256, 'struct rl_pair'],
+      sent_sizes: [456, 'u16[16]'],
+      closed: [488, 'u32'],
+      reserved2: [492, 'u32'],
+      first_ns: [496, 'u64'],
+      cookie: [504, 'u64'],
+      local_socket: [512, 'u64'],
+      remote_socket: [520, 'u64'],
+      slot: [528, 'u32'],
+      process_generation: [532, 'u32'],
+      netns: [536, 'u32'],
+      family: [540, 'u16'],
+      protocol: [542, 'u16'],
+      local_port: [544, 'u16'],
+      remote_port: [546, 'u16'],
+      opened: [548, 'u8'],
+      scope: [549, 'u8'],
+      reserved: [550, 'u8[2]'],
+      local_address: [552, 'u8[16]'],
+      remote_address: [568, 'u8[16]'],
     },
   },
   {
@@ -1325,21 +1339,21 @@ export const layouts: readonly Layout[] = [
     size: 200,
     fields: {
       moved: [0, 'u64'],
-      copied: [8, 'u64'],
-      position: [16, 'u64'],
-      moves: [24, 'u32'],
-      copies: [28, 'u32'],
-      settled: [32, 'u32'],
-      direct: [36, 'u32'],
-      same_run: [40, 'u32'],
-      reserved: [44, 'u32'],
-      lags: [48, 'u32[26]'],
-      size_count: [152, 'u64'],
-      sum_x: [160, 'u64'],
-      sum_y: [168, 'u64'],
-      sum_xx: [176, 'u64'],
-      sum_yy: [184, 'u64'],
-      sum_xy: [192, 'u64'],
+      position: [8, 'u64'],
+      moves: [16, 'u32'],
+      settled: [20, 'u32'],
+      direct: [24, 'u32'],
+      same_run: [28, 'u32'],
+      lags: [32, 'u32[26]'],
+      size_count: [136, 'u64'],
+      sum_x: [144, 'u64'],
+      sum_y: [152, 'u64'],
+      sum_xx: [160, 'u64'],
+      sum_yy: [168, 'u64'],
+      sum_xy: [176, 'u64'],
+      copied: [184, 'u64'],
+      copies: [192, 'u32'],
+      reserved: [196, 'u32'],
     },
   },
   {
@@ -1471,7 +1485,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_socket',
-    size: 120,
+    size: 128,
     fields: {
       owner: [0, 'u32'],
       owner_generation: [4, 'u32'],
@@ -1480,7 +1494,8 @@ export const layouts: readonly Layout[] = [
       scope: [10, 'u8[2]'],
       accepted: [12, 'u8'],
       connected: [13, 'u8'],
-      reserved: [14, 'u8[2]'],
+      nameless: [14, 'u8'],
+      reserved: [15, 'u8'],
       pending_since_ns: [16, 'u64'],
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],
@@ -1494,6 +1509,7 @@ export const layouts: readonly Layout[] = [
       copied_valid: [112, 'u8'],
       urgent_valid: [113, 'u8'],
       reserved2: [114, 'u8[6]'],
+      peer_flow: [120, 'u64'],
     },
   },
   {
@@ -1538,7 +1554,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_thread',
-    size: 192,
+    size: 200,
     fields: {
       slot: [0, 'u32'],
       run: [4, 'u32'],
@@ -1547,11 +1563,13 @@ export const layouts: readonly Layout[] = [
       last_was_receive: [20, 'u8'],
       has_peer: [21, 'u8'],
       peer_port: [22, 'u16'],
-      peer_address: [24, 'u8[16]'],
-      newest: [40, 'u64'],
-      newest_ns: [48, 'u64'],
-      last: [56, 'u64'],
-      sources: [64, 'struct rl_sources'],
+      newest: [24, 'u64'],
+      newest_ns: [32, 'u64'],
+      last: [40, 'u64'],
+      tid: [48, 'u32'],
+      reserved: [52, 'u32'],
+      sources: [56, 'struct rl_sources'],
+      peer_address: [184, 'u8[16]'],
     },
   },
   {

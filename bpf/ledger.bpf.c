@@ -6,6 +6,7 @@
  * receive it was sent. Nothing leaves the kernel per event; agent/relay/ judges the sums once a second.
  *
  * Hooks:  note_relay(), called by payload.bpf.c for every send and receive on TCP, UDP and AF_UNIX.
+ * What every send and receive needs is in line, as a call costs some 7 ns; what is rare, or a search, is called.
  * Functions that are not static are verified once instead of at every call.
  *
  * Cost:   a receive three array or storage look-ups; a send as many, and for each source it tries one more, at most
@@ -22,6 +23,8 @@
 #define CREDIT_MAX (64ULL << 20)
 /* What is missing from a send is framing up to this many bytes or a sixteenth: no other source is charged for it. */
 #define FRAMING 64
+/* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */
+#define RIVALS 3
 /* The process's list of sources is the fallback, and may lag by this much. */
 #define LIST_NS 100000000ULL
 /* Reading the clock is the dearest step on some hosts: once a run of the thread, and every so many events. */
@@ -53,7 +56,7 @@ static __always_inline __u64 mix(__u64 x)
 	return x ^ x >> 33;
 }
 
-__noinline __u32 lag_bucket(__u64 ns)
+static __always_inline __u32 lag_bucket(__u64 ns)
 {
 	__u64 units = ns >> 10;
 	__u32 bucket = 1;
@@ -62,6 +65,7 @@ __noinline __u32 lag_bucket(__u64 ns)
 		return 0;
 	if (units >> 32)
 		return RL_LAG_BUCKETS - 1;
+#pragma unroll
 	for (int bits = 16; bits; bits >>= 1)
 		if (units >> bits) {
 			units >>= bits;
@@ -162,20 +166,21 @@ static __noinline int describe_flow(struct sock *sk, struct rl_socket *s, struct
 }
 
 /* A socket that is not connected has a flow for each peer. */
-static __noinline __u64 find_peer_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, struct rl_thread *thread)
+static __noinline __u64 find_peer_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
+				       struct rl_thread *thread)
 {
 	struct rl_peer_key key = {};
 
 	if (!s || !p || !thread)
 		return 0;
 	key.cookie = bpf_get_socket_cookie(sk);
-	key.slot = s->flow_owner;
+	key.slot = slot;
 	key.port = thread->peer_port;
 	__builtin_memcpy(key.address, thread->peer_address, 16);
 	__u64 *known = bpf_map_lookup_elem(&peer_flows, &key);
 	if (known && get_flow(*known))
 		return *known;
-	__u64 id = make_flow(p, key.slot);
+	__u64 id = make_flow(p, slot);
 	struct rl_flow *f = get_flow(id);
 	if (!f)
 		return 0;
@@ -198,40 +203,66 @@ static __noinline __u64 find_flow_slow(struct sock *sk, struct rl_socket *s, str
 	return id;
 }
 
+static __always_inline bool same_address(const __u8 *a, const __u8 *b)
+{
+	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
+}
+
+/* The flow of a message on a socket that is not connected: most often the same as that of the message before. */
+static __noinline __u64 find_datagram_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
+					   struct rl_thread *thread)
+{
+	if (!s || !p || !thread)
+		return 0;
+	if (thread->has_peer) {
+		thread->has_peer = 0;
+		/* What is kept of a nameless socket is who sent to it last. */
+		if (!s->nameless && (s->peer_port != thread->peer_port || !same_address(s->peer_address, thread->peer_address))) {
+			s->peer_port = thread->peer_port;
+			__builtin_memcpy(s->peer_address, thread->peer_address, 16);
+			s->peer_flow = 0;
+		}
+	} else {
+		s->nameless = 1; /* recv() without an address: from now on its packets tell */
+		if (!s->peer_port)
+			return 0; /* from nobody knows whom: no evidence of anything */
+		thread->peer_port = s->peer_port;
+		__builtin_memcpy(thread->peer_address, s->peer_address, 16);
+	}
+	/* Another thread may be writing here for another peer: only the flow itself says whose it is. */
+	__u64 known = s->peer_flow;
+	struct rl_flow *f = known ? get_flow(known) : NULL;
+	if (f && f->slot == slot && f->remote_port == thread->peer_port &&
+	    same_address(f->remote_address, thread->peer_address))
+		return known;
+	known = find_peer_flow(sk, s, p, slot, thread);
+	s->peer_flow = known;
+	return known;
+}
+
 static __always_inline __u64 find_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
 				       struct rl_thread *thread)
 {
-	if (sk->__sk_common.skc_family != AF_UNIX && s->protocol == RL_UDP && !sk->__sk_common.skc_dport) {
-		if (thread->has_peer) {
-			s->peer_port = thread->peer_port;
-			__builtin_memcpy(s->peer_address, thread->peer_address, 16);
-		} else if (s->peer_port) { /* recv() without an address: most likely from whom it spoke with last */
-			thread->peer_port = s->peer_port;
-			__builtin_memcpy(thread->peer_address, s->peer_address, 16);
-		} else {
-			return 0; /* from nobody knows whom: no evidence of anything */
-		}
-		thread->has_peer = 0;
-		s->flow_owner = slot;
-		return find_peer_flow(sk, s, p, thread);
-	}
+	if (s->protocol == RL_UDP && sk->__sk_common.skc_family != AF_UNIX && !sk->__sk_common.skc_dport)
+		return find_datagram_flow(sk, s, p, slot, thread);
 	if (s->flow && s->flow_owner == slot && get_flow(s->flow))
 		return s->flow;
 	return find_flow_slow(sk, s, p, slot);
 }
 
-static __always_inline struct rl_pair *find_pair(__u64 source, __u64 destination, struct rl_flow *from, struct rl_flow *to)
+static __noinline struct rl_pair *find_pair_slow(__u64 source, __u64 destination, struct rl_flow *from, struct rl_flow *to)
 {
+	struct rl_pair_key key = {.source = source, .destination = destination};
 	__u32 zero = 0;
 
-	if (to->first_source == source)
-		return &to->first;
+	if (!from || !to)
+		return NULL;
 	if (!to->first_source) {
 		to->first_source = source;
 		to->first.position = from->received - from->last_receive_bytes;
 		return &to->first;
 	}
-	struct rl_pair_key key = {.source = source, .destination = destination};
 	struct rl_pair *pair = bpf_map_lookup_elem(&pairs, &key);
 	if (pair)
 		return pair;
@@ -244,6 +275,11 @@ static __always_inline struct rl_pair *find_pair(__u64 source, __u64 destination
 		return NULL;
 	}
 	return bpf_map_lookup_elem(&pairs, &key);
+}
+
+static __always_inline struct rl_pair *find_pair(__u64 source, __u64 destination, struct rl_flow *from, struct rl_flow *to)
+{
+	return to->first_source == source ? &to->first : find_pair_slow(source, destination, from, to);
 }
 
 /* Takes up to `wanted` from the flow's credit, which other threads may be taking from as well. */
@@ -269,10 +305,8 @@ static __always_inline bool is_paid(const struct sending *sending)
 	return sending->need <= FRAMING || sending->need <= sending->bytes / 16;
 }
 
-__noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 source, bool is_partner)
+static __always_inline int pay(struct sending *sending, struct rl_flow *to, __u64 source, bool is_partner)
 {
-	if (!sending || !to)
-		return SPENT;
 	struct rl_flow *from = get_flow(source);
 	if (!from)
 		return SPENT;
@@ -296,7 +330,7 @@ __noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 sourc
 	}
 	sending->need -= taken;
 	int result = is_paid(sending) ? PAID : TRIED;
-	if (sending->same_host)
+	if (from->host_hash == sending->host_hash)
 		return result; /* among connections of one host: the credit is spent, and no pair of theirs is a relay */
 	__u64 needed = sending->need + taken;
 	struct rl_pair *pair = find_pair(source, sending->flow, from, to);
@@ -326,6 +360,12 @@ __noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 sourc
 	return result;
 }
 
+/* Any other source than the partner, which note_send() pays from in line. */
+__noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 source)
+{
+	return sending && to ? pay(sending, to, source, false) : SPENT;
+}
+
 __noinline int pay_from_list(struct sending *sending, struct rl_flow *to, struct rl_sources *list, __u32 length,
 			     __u64 reach_ns)
 {
@@ -339,7 +379,7 @@ __noinline int pay_from_list(struct sending *sending, struct rl_flow *to, struct
 			break;
 		if (source.flow == sending->flow || source.flow == 1)
 			continue;
-		int result = pay_from(sending, to, source.flow, false);
+		int result = pay_from(sending, to, source.flow);
 		if (result == SPENT)
 			list->source[i].flow = 1; /* no flow has this id: passed over from now on */
 		if (result == PAID)
@@ -400,12 +440,34 @@ __noinline int find_sources(struct sending *sending, struct rl_flow *f, struct r
 	return 0;
 }
 
-__noinline int note_receive(__u64 id, struct rl_thread *thread, __u32 bytes, bool is_datagram)
+/*
+ * Whether the partner lives on credit that will never be passed on (framing that was taken off, a login), while the
+ * thread receives elsewhere and, without a sleep in between, sends just that.
+ */
+static __always_inline bool has_rival(const struct sending *sending, struct rl_flow *f, __u64 partner)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rl_flow *f = get_flow(id);
-	if (!f || !thread)
-		return 0;
+	__u64 last = sending->last;
+
+	if (!sending->last_was_receive || last == sending->flow)
+		return false;
+	if (last == partner) {
+		if (f->rivals)
+			f->rivals = 0;
+		return false;
+	}
+	struct rl_flow *from = get_flow(last);
+	if (!from || !from->credit || from->last_run != sending->run || from->host_hash == f->host_hash)
+		return false;
+	__u32 received = from->last_receive_bytes, sent = sending->bytes;
+	if ((received > sent ? received - sent : sent - received) > FRAMING || ++f->rivals < RIVALS)
+		return false;
+	f->rivals = 0;
+	return true;
+}
+
+static __always_inline void note_receive(struct rl_flow *f, __u64 id, struct rl_thread *thread, struct task_struct *task,
+					 __u32 slot, __u32 bytes, bool is_datagram)
+{
 	__u64 now = read_clock(thread, task);
 
 	if (f->receives) {
@@ -426,7 +488,7 @@ __noinline int note_receive(__u64 id, struct rl_thread *thread, __u32 bytes, boo
 		__sync_fetch_and_add(&f->credit, bytes);
 	f->last_receive_ns = now;
 	f->last_receive_bytes = bytes;
-	f->last_run = task->pid ^ thread->run << 8;
+	f->last_run = thread->tid ^ thread->run << 8;
 	if (is_datagram)
 		f->received_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
 
@@ -438,24 +500,28 @@ __noinline int note_receive(__u64 id, struct rl_thread *thread, __u32 bytes, boo
 	else
 		list_source(&thread->sources, RL_THREAD_SOURCES, id, now);
 	if (now - f->listed_ns > LIST_NS) {
-		__u32 slot = thread->slot;
 		struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
 		if (of_process)
 			list_source(of_process, RL_PROCESS_SOURCES, id, now);
 		f->listed_ns = now;
 	}
-	return 0;
 }
 
-__noinline int note_send(__u64 id, struct rl_thread *thread, __u32 bytes, bool is_datagram)
+/* Whether find_sources() could find anything at all: a process that only sends is spared the search. */
+static __always_inline bool has_sources(struct rl_flow *f, struct rl_thread *thread, __u32 slot, __u64 now)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rl_flow *f = get_flow(id);
-	if (!f || !thread)
-		return 0;
+	if (f->credit || (thread->newest && now - thread->newest_ns <= THREAD_REACH_NS))
+		return true;
+	struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
+	return of_process && of_process->source[0].flow && now - of_process->source[0].ns <= HOLD_NS;
+}
+
+static __always_inline void note_send(struct rl_flow *f, __u64 id, struct rl_thread *thread, struct task_struct *task,
+				      __u32 slot, __u32 bytes, bool is_datagram)
+{
 	__u64 now = read_clock(thread, task);
 
-	if (!f->first_ns)
+	if (!f->sends && !f->first_ns)
 		f->first_ns = now;
 	f->sent += bytes;
 	f->sends++;
@@ -471,7 +537,7 @@ __noinline int note_send(__u64 id, struct rl_thread *thread, __u32 bytes, bool i
 		.bytes = bytes,
 		.last = thread->last,
 		.last_was_receive = thread->last_was_receive,
-		.run = task->pid ^ thread->run << 8,
+		.run = thread->tid ^ thread->run << 8,
 	};
 	__u64 partner = f->partner;
 	if (partner == id) {
@@ -479,33 +545,33 @@ __noinline int note_send(__u64 id, struct rl_thread *thread, __u32 bytes, bool i
 			f->self_matched += take_credit(f, bytes);
 			sending.need = 0;
 		}
-	} else if (partner) {
-		pay_from(&sending, f, partner, true); /* keeps relays that hold data on their pair */
+	} else if (partner && !has_rival(&sending, f, partner)) {
+		pay(&sending, f, partner, true); /* keeps relays that hold data on their pair */
 	}
 	if (sending.need && !sending.best) {
-		find_sources(&sending, f, thread);
+		if (has_sources(f, thread, slot, now))
+			find_sources(&sending, f, thread);
 		if (sending.best_flow && sending.best_flow != partner)
 			f->partner = sending.best_flow;
 		f->unmatched += sending.need;
 	}
 	thread->last = id;
 	thread->last_was_receive = 0;
-	return 0;
 }
 
+/* Its flow; 0 where there is none. */
 static __always_inline __u64 note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
-				       enum rl_direction direction, __u64 bytes)
+				       struct rl_thread *thread, struct task_struct *task, enum rl_direction direction,
+				       __u64 bytes)
 {
-	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
-	if (!thread)
-		return 0;
 	__u64 id = find_flow(sk, s, p, slot, thread);
-	if (!id)
+	struct rl_flow *f = get_flow(id);
+	if (!f)
 		return 0;
 	bool is_datagram = s->protocol == RL_UDP;
 	if (direction == RL_RX)
-		note_receive(id, thread, bytes, is_datagram);
+		note_receive(f, id, thread, task, slot, bytes, is_datagram);
 	else
-		note_send(id, thread, bytes, is_datagram);
+		note_send(f, id, thread, task, slot, bytes, is_datagram);
 	return id;
 }

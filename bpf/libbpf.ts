@@ -175,6 +175,8 @@ interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
   vasprintf(result: Memory, format: Pointer, args: Pointer): number;
+  /** Variadic in C; the calls made here take at most four arguments, which travel in registers either way. */
+  syscall(number: number, first: number, second: number, third: Pointer | null, fourth: number): number;
   free(address: Pointer): void;
 }
 
@@ -190,6 +192,7 @@ const LIBC: Record<keyof Libc, Signature> = {
   socket: ['int', 'int', 'int', 'int'],
   getsockopt: ['int', 'int', 'int', 'int', ptr, ptr],
   vasprintf: ['int', ptr, ptr, ptr],
+  syscall: ['long', 'long', 'long', 'long', ptr, 'long'],
   free: ['void', ptr],
 };
 

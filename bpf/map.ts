@@ -40,6 +40,8 @@ export class BpfMap implements Disposable {
   readonly info: MapInfo;
   /** Bytes from one value to the next: the value's size, for per-CPU kinds that of all CPUs together. */
   readonly valueStride: number;
+  /** Bytes from one value to the next where an array is mapped. */
+  readonly valueDistance: number;
   readonly #fd: number;
   readonly #owned: boolean;
   #closed = false;
@@ -51,6 +53,7 @@ export class BpfMap implements Disposable {
     this.info = mapInfo(fd);
     const { valueSize, type } = this.info;
     this.valueStride = type.includes('percpu') ? roundUp(valueSize, VALUE_ALIGNMENT) * possibleCpus() : valueSize;
+    this.valueDistance = roundUp(valueSize, VALUE_ALIGNMENT);
   }
 
   /** @throws BPF_PIN where there is none. */
@@ -162,8 +165,8 @@ export class BpfMap implements Disposable {
    * @throws BPF_MMAP: EINVAL or ENOTSUPP for other maps, EPERM for writing to one that is frozen (.rodata)
    */
   mmap(options: { readonly writable?: boolean } = {}): Mapping {
-    const { name, valueSize, maxEntries } = this.info;
-    const length = roundUp(valueSize, VALUE_ALIGNMENT) * maxEntries;
+    const { name, maxEntries } = this.info;
+    const length = this.valueDistance * maxEntries;
     return Mapping.open({ fd: this.fd, length, writable: options.writable ?? true, what: `map ${name}` });
   }
 

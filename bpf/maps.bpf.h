@@ -186,6 +186,10 @@ struct {
 	__type(value, struct rl_destroy);
 } destroy_requests SEC(".maps");
 
+/* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
+extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
+
 static __always_inline struct rl_totals *get_totals(void)
 {
 	__u32 zero = 0;

@@ -30,23 +30,55 @@ static __noinline bool is_decrypted(struct inet_connection_sock *icsk, const str
 	return bpf_core_field_exists(tls->rx_conf) && BPF_CORE_READ_BITFIELD_PROBED(tls, rx_conf) != TLS_BASE;
 }
 
+/*
+ * The operations (struct proto) of TCP over IPv4 and over IPv6 without an upper-layer protocol, learnt as they are
+ * met: kTLS gives its sockets operations of its own. They tell from a cache line that every system call reads.
+ */
+static volatile __u64 plain_tcp[2];
+
+static __noinline int learn_plain_tcp(__u64 operations)
+{
+	if (!plain_tcp[0])
+		plain_tcp[0] = operations;
+	else if (plain_tcp[0] != operations && !plain_tcp[1])
+		plain_tcp[1] = operations;
+	return 0;
+}
+
+static __always_inline bool is_plain_tcp(struct sock *sk)
+{
+	__u64 operations = (__u64)sk->__sk_common.skc_prot;
+	return operations == plain_tcp[0] || operations == plain_tcp[1];
+}
+
 /* TCP whose reads go through tcp_recvmsg or tcp_read_sock, so that copied_seq tells what was read. */
 static __always_inline struct tcp_sock *read_by_sequence(struct sock *sk)
 {
+	if (bpf_rdonly_cast && is_plain_tcp(sk)) /* kernel 6.2; costs no call */
+		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return NULL;
 	const struct tcp_ulp_ops *ulp = tp->inet_conn.icsk_ulp_ops;
+	if (!ulp)
+		learn_plain_tcp((__u64)sk->__sk_common.skc_prot);
 	return ulp && is_decrypted(&tp->inet_conn, ulp) ? NULL : tp;
 }
 
-static __always_inline void charge(struct sock *sk, enum rl_direction direction, __u64 bytes)
+static __always_inline struct rl_socket *get_socket(struct sock *sk)
 {
-	__u32 slot = current_slot();
+	return bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+/* Helper calls are what this costs most by: each storage is looked up once, and handed on. */
+static __always_inline void charge(struct sock *sk, struct rl_socket *s, enum rl_direction direction, __u64 bytes)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 slot;
+	struct rl_thread *thread = current_thread(task, &slot);
 	struct rl_process *p = get_process(slot);
 	if (!p)
 		return;
-	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!s) {
 		count_lost(RL_LOST_SOCKET);
 		__sync_fetch_and_add(&p->payload[direction][RL_OTHER][RL_PUBLIC], bytes);
@@ -61,24 +93,27 @@ static __always_inline void charge(struct sock *sk, enum rl_direction direction,
 	__sync_fetch_and_add(&s->payload[direction], bytes);
 	if (slot == KERNEL_SLOT)
 		return;
-	refresh_user(p);
-	__u64 flow = protocol == RL_OTHER ? 0 : note_relay(sk, s, p, slot, direction, bytes);
+	refresh_user(p, task);
+	__u64 flow = protocol != RL_OTHER && thread ? note_relay(sk, s, p, slot, thread, task, direction, bytes) : 0;
 	if (p->policies)
 		use_quota(p->policies, flow, bytes, direction);
 }
 
 /* AF_UNIX carries no network payload; the ledger follows it, as one half of a relay may speak to the other by it. */
-static __always_inline void follow(struct sock *sk, enum rl_direction direction, __u64 bytes)
+static __noinline int follow(struct sock *sk, enum rl_direction direction, __u64 bytes)
 {
-	__u32 slot = current_slot();
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 slot;
+	struct rl_thread *thread = current_thread(task, &slot);
 	struct rl_process *p = get_process(slot);
 	if (!p || slot == KERNEL_SLOT)
-		return;
-	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (s)
-		note_relay(sk, s, p, slot, direction, bytes);
-	else
+		return 0;
+	struct rl_socket *s = get_socket(sk);
+	if (!s)
 		count_lost(RL_LOST_SOCKET);
+	else if (thread)
+		note_relay(sk, s, p, slot, thread, task, direction, bytes);
+	return 0;
 }
 
 SEC("tp_btf/sock_send_length")
@@ -89,7 +124,7 @@ int BPF_PROG(sock_send_length, struct sock *sk, int result, int flags)
 	if (result <= 0)
 		return 0;
 	if (is_counted_family(family))
-		charge(sk, RL_TX, result);
+		charge(sk, get_socket(sk), RL_TX, result);
 	else if (family == AF_UNIX)
 		follow(sk, RL_TX, result);
 	return 0;
@@ -107,7 +142,7 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
 	if (!is_counted_family(family))
 		return 0;
 	if (flags & MSG_OOB || !read_by_sequence(sk))
-		charge(sk, RL_RX, result);
+		charge(sk, get_socket(sk), RL_RX, result);
 	return 0;
 }
 
@@ -139,7 +174,7 @@ int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 	if (copied == next && sk->__sk_common.skc_flags & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_DONE))
 		copied--;
 
-	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct rl_socket *s = get_socket(sk);
 	if (!s) {
 		count_lost(RL_LOST_SOCKET);
 		return 0;
@@ -151,6 +186,6 @@ int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 	s->copied_seq = copied;
 	s->copied_valid = 1;
 	if (advance > 0)
-		charge(sk, RL_RX, advance);
+		charge(sk, s, RL_RX, advance);
 	return 0;
 }

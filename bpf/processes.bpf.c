@@ -280,27 +280,46 @@ static __noinline __u32 current_slot_slow(struct task_struct *task)
 	return found ? *found : make_slot(bpf_get_current_task(), true);
 }
 
-/* The slot of the running process; makes one at its first touch. Kernel threads share slot 0. */
+/* A thread's first touch. Kernel threads share slot 0. */
+static __noinline __u32 make_thread(struct task_struct *task)
+{
+	__u32 slot = task->flags & PF_KTHREAD ? KERNEL_SLOT : current_slot_slow(task);
+	if (slot == KERNEL_SLOT && !(task->flags & PF_KTHREAD))
+		return KERNEL_SLOT; /* the table is full now; there may be room next time */
+	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (thread) {
+		thread->slot = slot;
+		thread->tid = task->pid;
+	}
+	return slot;
+}
+
+/* The slot of the running process; makes one at its first touch. */
 static __always_inline __u32 current_slot(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
 
-	if (thread)
-		return thread->slot;
-	__u32 slot = task->flags & PF_KTHREAD ? KERNEL_SLOT : current_slot_slow(task);
-	if (slot == KERNEL_SLOT && !(task->flags & PF_KTHREAD))
-		return KERNEL_SLOT; /* the table is full now; there may be room next time */
-	thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (thread)
-		thread->slot = slot;
-	return slot;
+	return thread ? thread->slot : make_thread(task);
+}
+
+/* What current_slot() returns, and the thread's own record; NULL where there is no memory or no room for one. */
+static __always_inline struct rl_thread *current_thread(struct task_struct *task, __u32 *slot)
+{
+	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
+
+	if (thread) {
+		*slot = thread->slot;
+		return thread;
+	}
+	*slot = make_thread(task);
+	return bpf_task_storage_get(&threads, task, 0, 0);
 }
 
 /* Follows setuid: the last seen counts. */
-static __always_inline void refresh_user(struct rl_process *p)
+static __always_inline void refresh_user(struct rl_process *p, struct task_struct *task)
 {
-	__u32 uid = bpf_get_current_task_btf()->cred->uid.val;
+	__u32 uid = task->cred->uid.val;
 	if (p->uid != uid)
 		p->uid = uid;
 }
@@ -324,7 +343,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct l
 		return 0;
 	p->execs++;
 	BPF_CORE_READ_INTO(&p->name, task, comm);
-	refresh_user(p);
+	refresh_user(p, task);
 	store_details(bpf_get_current_task(), slot, true);
 	match_early(slot, p);
 	announce(slot, p->generation, RL_PROCESS_EXEC);

@@ -142,15 +142,12 @@ enum rl_opened { RL_OPENED_UNKNOWN = 0, RL_OPENED_ACCEPTED = 1, RL_OPENED_CONNEC
 /* What went from one flow to another. Lags by log2: bucket 0 is below 1.024 us, bucket b from 2^(b-1) to 2^b of them. */
 struct rl_pair {
 	__u64 moved;    /* bytes sent on the destination that were received on the source, each once */
-	__u64 copied;   /* bytes sent again that another destination was sent already */
 	__u64 position; /* how far into what the source received this pair has come */
 	__u32 moves;
-	__u32 copies;
 	__u32 settled;  /* moves that left nothing of the source to pass on */
 	__u32 direct;   /* moves that were the thread's next socket call after the receive */
 	__u32 same_run; /* moves in the same run of the thread (without a sleep in between) as the receive */
-	__u32 reserved;
-	__u32 lags[RL_LAG_BUCKETS]; /* since the source's last receive */
+	__u32 lags[RL_LAG_BUCKETS]; /* since the source's last receive; the short ones share a cache line with the above */
 	/* Sizes of direct moves, x received and y sent, for a regression; messages below 4 KB. */
 	__u64 size_count;
 	__u64 sum_x;
@@ -158,6 +155,9 @@ struct rl_pair {
 	__u64 sum_xx;
 	__u64 sum_yy;
 	__u64 sum_xy;
+	__u64 copied;   /* bytes sent again that another destination was sent already */
+	__u32 copies;
+	__u32 reserved;
 };
 
 struct rl_pair_key {
@@ -177,9 +177,9 @@ struct rl_flow {
 	__u32 last_receive_bytes;
 	__u32 last_run;
 	__u32 generation;
-	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
 	__u32 gaps[RL_LAG_BUCKETS]; /* between receives */
-	/* Written when it sends. */
+	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
+	/* Written when it sends: one cache line, as what comes before `gaps` is, and what `first` begins with. */
 	__u64 sent;
 	__u64 unmatched;    /* sent, and nothing received accounts for it */
 	__u64 self_matched; /* sent back to where it came from */
@@ -187,9 +187,11 @@ struct rl_flow {
 	__u64 first_source;
 	__u64 last_send_ns;
 	__u32 sends;
-	__u32 closed; /* its socket was closed, or its process ended */
-	__u16 sent_sizes[RL_SIZE_CLASSES];
+	__u32 rivals; /* sends that answer another flow than the partner, since one answered it */
 	struct rl_pair first; /* with first_source: one-to-one relays need no look-up */
+	__u16 sent_sizes[RL_SIZE_CLASSES];
+	__u32 closed; /* its socket was closed, or its process ended */
+	__u32 reserved2;
 	/* Who it is; written once. */
 	__u64 first_ns;
 	__u64 cookie;
@@ -236,11 +238,13 @@ struct rl_thread {
 	__u8 last_was_receive;
 	__u8 has_peer; /* the peer of the message that is being sent or received, from sendmsg4/6 and recvmsg4/6 */
 	__u16 peer_port;
-	__u8 peer_address[16];
 	__u64 newest; /* the flow it received on last */
 	__u64 newest_ns;
 	__u64 last; /* the flow of its last event */
+	__u32 tid;
+	__u32 reserved; /* storage begins 8 bytes into a cache line: the sources have the second line to themselves */
 	struct rl_sources sources; /* of which it uses RL_THREAD_SOURCES */
+	__u8 peer_address[16];
 };
 
 /* How a socket came by its owner. */
@@ -260,14 +264,15 @@ struct rl_socket {
 	__u8 scope[RL_DIRECTIONS]; /* enum rl_scope */
 	__u8 accepted; /* came from a listener */
 	__u8 connected; /* this host connected it */
-	__u8 reserved[2];
+	__u8 nameless;  /* unconnected UDP, read without asking who sent it: its packets tell */
+	__u8 reserved;
 	__u64 pending_since_ns;
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	/* From here on written at every send or receive: kept off the line that each packet reads. */
 	__u64 payload[RL_DIRECTIONS];
 	__u64 flow;       /* its flow, for the process in flow_owner; 0 for none */
 	__u32 flow_owner; /* slot */
-	__u16 peer_port;  /* unconnected UDP: whom it spoke with last */
+	__u16 peer_port;  /* unconnected UDP: whom it spoke with last; where it is nameless, who sent it a packet last */
 	__u16 reserved3;
 	__u8 peer_address[16];
 	__u32 copied_seq; /* TCP: what was received is counted up to here */
@@ -275,6 +280,7 @@ struct rl_socket {
 	__u8 copied_valid;
 	__u8 urgent_valid;
 	__u8 reserved2[6];
+	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 };
 
 struct rl_interface_key {

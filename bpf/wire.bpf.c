@@ -9,10 +9,6 @@
  * Blind:  packets without a socket (forwarded, TIME_WAIT, closed ports): interfaces.bpf.c has them.
  */
 
-/* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
-extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
-extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
-
 #define IPV6_FRAGMENT_HEADER 8
 
 struct packet {
@@ -20,32 +16,35 @@ struct packet {
 	__u64 packets;
 };
 
-/* IP and transport header of a super-packet: what each further segment repeats. 0 if it can't be read. */
+/*
+ * IP and transport header of a super-packet: what each further segment repeats. 0 if it can't be read. The packet
+ * begins with its IP header here, and the headers lie in its linear part: TCP and UDP have pulled or pushed them.
+ */
 static __always_inline __u32 segment_header(struct __sk_buff *skb, struct packet *packet)
 {
-	__u8 first, offset, next;
+	const __u8 *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__u32 ip = IPV6_HEADER;
+	__u8 next;
 
-	if (bpf_skb_load_bytes(skb, 0, &first, 1))
+	if (data + IPV4_HEADER > end)
 		return 0;
-	if (first >> 4 == 4) {
-		ip = (first & 0xf) * 4;
-		if (bpf_skb_load_bytes(skb, 9, &next, 1))
-			return 0;
-	} else if (bpf_skb_load_bytes(skb, 6, &next, 1)) {
-		return 0;
-	}
-	if (next == IPPROTO_HOPOPTS) { /* over 64 KB: a jumbo option of 8 bytes, which the segments do not have */
-		if (bpf_skb_load_bytes(skb, IPV6_HEADER + JUMBO_OPTION + 12, &offset, 1))
-			return 0;
-		packet->bytes -= JUMBO_OPTION;
-		return IPV6_HEADER + (offset >> 4) * 4;
+	if (data[0] >> 4 == 4) {
+		ip = (data[0] & 0xf) * 4;
+		next = data[9];
+	} else {
+		next = data[6];
+		if (next == IPPROTO_HOPOPTS) { /* over 64 KB: a jumbo option of 8 bytes, which the segments do not have */
+			packet->bytes -= JUMBO_OPTION;
+			data += JUMBO_OPTION;
+			next = IPPROTO_TCP;
+		}
 	}
 	if (next != IPPROTO_TCP)
 		return ip + UDP_HEADER;
-	if (bpf_skb_load_bytes(skb, ip + 12, &offset, 1))
+	data += ip;
+	if (data + 13 > end)
 		return 0;
-	return ip + (offset >> 4) * 4;
+	return ip + (data[12] >> 4) * 4;
 }
 
 static __always_inline void segment(struct packet *packet, __u32 header, __u32 gso_size, __u32 gso_segs)
@@ -146,6 +145,29 @@ static __always_inline __u32 mptcp_owner(struct __sk_buff *skb)
 	return slot ? *slot : KERNEL_SLOT;
 }
 
+/* Who sent this datagram: its reader won't ask. */
+static __noinline int note_sender(struct __sk_buff *skb, struct rl_socket *s)
+{
+	__u8 first, next, address[16] = {[10] = 0xff, [11] = 0xff};
+	__u32 header = IPV6_HEADER;
+	__be16 port;
+
+	if (!s || bpf_skb_load_bytes(skb, 0, &first, 1))
+		return 0;
+	if (first >> 4 == 4) {
+		header = (first & 0xf) * 4;
+		if (bpf_skb_load_bytes(skb, 9, &next, 1) || bpf_skb_load_bytes(skb, 12, address + 12, 4))
+			return 0;
+	} else if (bpf_skb_load_bytes(skb, 6, &next, 1) || bpf_skb_load_bytes(skb, 8, address, 16)) {
+		return 0;
+	}
+	if (next != IPPROTO_UDP || bpf_skb_load_bytes(skb, header, &port, 2))
+		return 0;
+	__builtin_memcpy(s->peer_address, address, 16);
+	s->peer_port = bpf_ntohs(port);
+	return 0;
+}
+
 static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction direction)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -178,6 +200,8 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 			return 1;
 		}
 	}
+	if (direction == RL_RX && s->nameless)
+		note_sender(skb, s);
 	p = get_process(s->owner);
 	if (!p || p->generation != s->owner_generation) {
 		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);

@@ -1,4 +1,5 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
+import { ArrayWindow } from '../../bpf/array-window.ts';
 import { bootTimeNs, monotonicTimeNs, wallTimeMs } from '../../bpf/clock.ts';
 import {
   RL_DESTROY_OFFSET,
@@ -60,8 +61,9 @@ export class KernelEnforcer implements Enforcer {
   readonly #rulings: Mapping;
   readonly #requests: Mapping;
   readonly #policyView: DataView;
-  readonly #processView: DataView;
-  readonly #processWords: BigUint64Array;
+  /** Of its own, apart from the process table's, as it grows by other rules. */
+  readonly #processes: ArrayWindow;
+  #processView: DataView;
   readonly #rulingView: DataView;
   readonly #namespaces = new NetworkNamespaces();
   /** Name to index. */
@@ -79,8 +81,8 @@ export class KernelEnforcer implements Enforcer {
     this.#rulings = accounting.map('flow_rulings').mmap();
     this.#requests = accounting.map('destroy_requests').mmap();
     this.#policyView = new DataView(this.#policies.buffer);
-    this.#processView = new DataView(accounting.processes.buffer);
-    this.#processWords = new BigUint64Array(accounting.processes.buffer);
+    this.#processes = new ArrayWindow(accounting.map('processes'));
+    this.#processView = new DataView(this.#processes.buffer);
     this.#rulingView = new DataView(this.#rulings.buffer);
     for (let index = 1; index < RL_MAX_POLICIES; index++) {
       if (this.#flags(index) !== 0) this.#indices.set(nameOf(recordAt(this.#policies.buffer, index)), index);
@@ -205,6 +207,7 @@ export class KernelEnforcer implements Enforcer {
   [Symbol.dispose](): void {
     if (this.#soon !== undefined) this.pace();
     clearInterval(this.#look);
+    this.#processes[Symbol.dispose]();
     this.#policies[Symbol.dispose]();
     this.#rulings[Symbol.dispose]();
     this.#requests[Symbol.dispose]();
@@ -288,22 +291,27 @@ export class KernelEnforcer implements Enforcer {
 
   #isStill({ slot, generation }: ProcessSlot): boolean {
     return (
-      slot > 0 &&
-      this.#processView.getUint32(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation, true) === generation
+      slot > 0 && this.#view(slot).getUint32(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation, true) === generation
     );
   }
 
   *#usedSlots(): Generator<number> {
     const used = Number(this.#accounting.totals.getBigUint64(RL_TOTALS_OFFSET.slotsUsed, true));
-    const last = Math.min(used, this.#processView.byteLength / RL_PROCESS_SIZE - 1);
+    const last = Math.min(used, this.#accounting.map('processes').info.maxEntries - 1);
     for (let slot = 1; slot <= last; slot++) if (this.#policiesOf(slot) !== 0n) yield slot;
   }
 
   #policiesOf(slot: number): bigint {
-    return this.#processWords[(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies) / 8] ?? 0n;
+    return this.#view(slot).getBigUint64(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies, true);
   }
 
   #setPolicies(slot: number, numbers: readonly number[]): void {
-    this.#processWords[(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies) / 8] = packNumbers(numbers);
+    this.#view(slot).setBigUint64(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies, packNumbers(numbers), true);
+  }
+
+  /** Of the process table, as far as this slot at least. */
+  #view(slot: number): DataView {
+    if (this.#processes.reach(slot + 1)) this.#processView = new DataView(this.#processes.buffer);
+    return this.#processView;
   }
 }

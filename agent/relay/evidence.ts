@@ -75,6 +75,8 @@ export interface PairEvidence {
 export interface Evidence {
   readonly flows: ReadonlyMap<string, FlowEvidence>;
   readonly pairs: ReadonlyMap<string, PairEvidence>;
+  /** What each flow had received by then, at some moments a second or two ago. */
+  readonly earlier?: readonly ReadonlyMap<string, number>[];
 }
 
 export function pairKey(source: string, destination: string): string {

@@ -1,6 +1,7 @@
 import { connectedBy } from './connected.ts';
 import { add, addSizes, type Evidence, type FlowEvidence, type PairEvidence, type SizeSums } from './evidence.ts';
-import { ageDistribution, auc, isPeriodic, percentileMs, total } from './lag.ts';
+import { ageDistribution, auc, isPeriodic, percentileMs } from './lag.ts';
+import { agreementByChance, variety } from './sizes.ts';
 
 /*
  * Which flows belong together? A pair that matters to either end is an edge; edges that share a source or a
@@ -14,6 +15,8 @@ export interface Edge {
   readonly source: FlowEvidence;
   readonly destination: FlowEvidence;
   readonly auc: number;
+  /** What the source had received at each of the evidence's earlier moments. */
+  readonly due: readonly number[];
 }
 
 /** Bytes from sources to destinations, and how they went. Shares are 0 to 1. */
@@ -47,9 +50,11 @@ export interface Direction {
   readonly missingPerMessage: number;
   /** How the size of a send follows from that of the receive before; null where sizes hardly vary. */
   readonly sizes: { readonly slope: number; readonly correlation: number } | null;
-  /** Datagrams: how far the counts of sizes differ between the sides (0 equal, 2 disjoint), and the commonest's share. */
-  readonly sizeDistance: number;
-  readonly commonestSizeShare: number;
+  /** What had been received at some earlier moments: what a relay that holds data must have sent on by now. */
+  readonly due: readonly number[];
+  /** Datagrams: how likely streams that have nothing to do with each other agree as well in their counts of sizes. */
+  readonly sizesByChance: number;
+  readonly sizeVariety: number;
 }
 
 export type Exchange = readonly Direction[];
@@ -128,7 +133,8 @@ function makeEdge(evidence: Evidence, pair: PairEvidence, ages: Map<string, numb
     sourceAges = ageDistribution(source.gaps);
     ages.set(source.id, sourceAges);
   }
-  return { pair, source, destination, auc: auc(sourceAges, pair.lags) };
+  const due = (evidence.earlier ?? []).map((received) => received.get(source.id) ?? 0);
+  return { pair, source, destination, auc: auc(sourceAges, pair.lags), due };
 }
 
 /** Between connections of one client, or to one server: never a relay by itself. Flows folded into one aren't that. */
@@ -141,7 +147,8 @@ function flowsOf(direction: Direction): string[] {
 }
 
 function measure(edges: readonly Edge[]): Direction {
-  const sources = [...new Map(edges.map((edge) => [edge.source.id, edge.source])).values()];
+  const bySource = [...new Map(edges.map((edge) => [edge.source.id, edge])).values()];
+  const sources = bySource.map((edge) => edge.source);
   const destinations = [...new Map(edges.map((edge) => [edge.destination.id, edge.destination])).values()];
   const received = sum(sources, (flow) => flow.received);
   const sent = sum(destinations, (flow) => flow.sent);
@@ -153,6 +160,7 @@ function measure(edges: readonly Edge[]): Direction {
   const events = sum(edges, eventsOf);
   const lags = sumCounts(edges, (edge) => edge.pair.lags);
   const receivedShare = ratio(moved, received);
+  const receivedSizes = sumCounts(sources, (flow) => flow.receivedSizes);
   const sentShare = ratio(moved + copied, sent);
   return {
     edges,
@@ -193,7 +201,12 @@ function measure(edges: readonly Edge[]): Direction {
       ratio(Math.abs(sent - moved - copied), sends),
     ),
     sizes: regress(edges.reduce<SizeSums>((sums, edge) => addSizes(sums, edge.pair.sizes), NO_SIZES)),
-    ...compareSizes(sources, destinations),
+    due: (edges[0]?.due ?? []).map((_, moment) => sum(bySource, (edge) => edge.due[moment] ?? 0)),
+    sizesByChance: agreementByChance(
+      receivedSizes,
+      sumCounts(destinations, (flow) => flow.sentSizes),
+    ),
+    sizeVariety: variety(receivedSizes),
   };
 }
 
@@ -206,8 +219,6 @@ function eventsOf({ pair }: Edge): number {
   return pair.moves + pair.copies;
 }
 
-/** The distance of counts that have nothing in common, or that nothing is known of. */
-const DISJOINT = 2;
 const NO_SIZES: SizeSums = { count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 };
 
 function regress({ count, x, y, xx, yy, xy }: SizeSums): Direction['sizes'] {
@@ -217,23 +228,6 @@ function regress({ count, x, y, xx, yy, xy }: SizeSums): Direction['sizes'] {
   if (xVariance < MIN_SIZE_VARIANCE || yVariance <= 0) return null;
   const covariance = xy / count - (x / count) * (y / count);
   return { slope: covariance / xVariance, correlation: covariance / Math.sqrt(xVariance * yVariance) };
-}
-
-function compareSizes(
-  sources: readonly FlowEvidence[],
-  destinations: readonly FlowEvidence[],
-): Pick<Direction, 'sizeDistance' | 'commonestSizeShare'> {
-  const received = sumCounts(sources, (flow) => flow.receivedSizes);
-  const sent = sumCounts(destinations, (flow) => flow.sentSizes);
-  const messages = total(received);
-  if (messages === 0) return { sizeDistance: DISJOINT, commonestSizeShare: 1 };
-  return {
-    sizeDistance: ratio(
-      sum(received, (count, index) => Math.abs(count - (sent[index] ?? 0))),
-      messages,
-    ),
-    commonestSizeShare: ratio(Math.max(0, ...received), messages),
-  };
 }
 
 function sum<T>(items: readonly T[], measureOf: (item: T, index: number) => number): number {

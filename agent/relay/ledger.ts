@@ -9,6 +9,7 @@ import type { Finding } from './judgement.ts';
 import { type PipeRelay, Pipes, roleOfPipe } from './pipes.ts';
 import type { RelayReading, VerdictChange } from './reading.ts';
 import { type Fifo, RelayProcess, type RuledPair } from './relay-process.ts';
+import { type RuledFlow, ruledFlowsOf } from './ruled-flows.ts';
 
 /*
  * Which process relays, since when, in which role and how many bytes? Fed with what changed in the kernel's evidence,
@@ -105,11 +106,17 @@ export class RelayLedger {
     this.accounts.delete(processKey);
   }
 
-  /** Once a second, after the updates. */
-  judge(nowMs: number): VerdictChange[] {
+  /** Whether a second look would rule something. */
+  hasVotes(): boolean {
+    for (const { process } of this.accounts.values()) if (process.hasVotes()) return true;
+    return false;
+  }
+
+  /** Once a second, after the updates; in between, where there are votes, a second look at those processes only. */
+  judge(nowMs: number, isSecondLook = false): VerdictChange[] {
     const changed = new Set<Account>();
     for (const account of this.accounts.values()) {
-      if (!account.process.needsEvaluation()) continue;
+      if (isSecondLook ? !account.process.hasVotes() : !account.process.needsEvaluation()) continue;
       account.process.evaluate(nowMs);
       changed.add(account);
     }
@@ -146,6 +153,12 @@ export class RelayLedger {
       receivedBytes: settled.reduce((sum, reading) => sum + reading.receivedBytes, 0),
       sentBytes: settled.reduce((sum, reading) => sum + reading.sentBytes, 0),
     };
+  }
+
+  /** The flows that the verdict on a process rests on, as far as the kernel still has them, and what each has relayed. */
+  ruledFlows(processKey: string): RuledFlow[] {
+    const account = this.accounts.get(processKey);
+    return account ? ruledFlowsOf(account) : [];
   }
 
   /** All that relay or are suspected to, those that ended included until they are forgotten. */

@@ -27,6 +27,12 @@ interface Snapshot extends Evidence {
   readonly atMs: number;
 }
 
+/** What each flow had received at a moment. */
+interface Arrivals {
+  readonly atMs: number;
+  readonly received: ReadonlyMap<string, number>;
+}
+
 /** A finding, and since when what it was made from has been going on. */
 interface Dated {
   readonly finding: Finding;
@@ -37,6 +43,8 @@ interface Dated {
 const WINDOW_MS = 10_000;
 /** The window begins at the youngest snapshot that is old enough, so that it is at most this much longer. */
 const SNAPSHOT_EVERY_MS = 5_000;
+/** Relays that hold data have sent on what came this long ago. */
+const EARLIER_MS: readonly [number, number] = [1_000, 2_000];
 /** A poll that comes a little early is still a poll. */
 const JITTER_MS = 500;
 /** Evaluations in a row that must say so. The last one, at the process's end, is enough by itself. */
@@ -64,6 +72,7 @@ export class RelayProcess {
   endedAtMs: number | null = null;
   private votes: Map<string, number> = new Map();
   private readonly snapshots: Snapshot[] = [];
+  private arrivals: readonly Arrivals[] = [];
   private ruledByFlow: Map<string, RuledPair[]> | null = null;
   private suspicion = 0;
   private changed = false;
@@ -79,6 +88,11 @@ export class RelayProcess {
     for (const flow of flows) this.flows.set(flow.id, flow);
     for (const pair of pairs) this.pairs.set(pairKey(pair.source, pair.destination), pair);
     if (flows.length > 0 || pairs.length > 0) this.changed = true;
+  }
+
+  /** Whether the next evaluation may rule what the last one has found. */
+  hasVotes(): boolean {
+    return this.votes.size > 0;
   }
 
   /** Whether an evaluation could say something new: the second vote may fall on evidence that no longer changes. */
@@ -110,17 +124,30 @@ export class RelayProcess {
     this.evaluatedAtEnd = this.endedAtMs !== null;
     if (this.pairs.size === 0) return;
     const start = this.windowStart(nowMs);
-    const findings = this.hasUnruledEdge(start) ? this.judge(start) : [];
+    const findings = this.hasUnruledEdge(start) ? this.judge(start, nowMs) : [];
     this.vote(findings.filter(({ finding }) => finding.verdict === 'relay'));
     this.suspect(findings.map(({ finding }) => finding).filter((finding) => finding.verdict === 'suspected'));
     this.takeSnapshot(nowMs);
   }
 
-  private judge(start: Snapshot | undefined): Dated[] {
+  private judge(start: Snapshot | undefined, nowMs: number): Dated[] {
+    const { flows, pairs } = this;
+    const earlier = this.recall(nowMs);
     return [
-      ...judgeEvidence(this).map((finding) => ({ finding, fromMs: 0 })),
-      ...(start ? judgeEvidence(this.since(start)).map((finding) => ({ finding, fromMs: start.atMs })) : []),
+      ...judgeEvidence({ flows, pairs, earlier }).map((finding) => ({ finding, fromMs: 0 })),
+      ...(start ? judgeEvidence(this.since(start, earlier)).map((finding) => ({ finding, fromMs: start.atMs })) : []),
     ];
+  }
+
+  /** What had been received some time ago; remembers what has been by now. */
+  private recall(nowMs: number): Evidence['earlier'] & {} {
+    const [youngest, oldest] = EARLIER_MS;
+    this.arrivals = this.arrivals.filter(({ atMs }) => atMs >= nowMs - oldest - JITTER_MS);
+    const earlier = this.arrivals.filter(({ atMs }) => atMs <= nowMs - youngest + JITTER_MS);
+    const received = new Map<string, number>();
+    for (const flow of this.flows.values()) if (flow.received > 0) received.set(flow.id, flow.received);
+    this.arrivals = [...this.arrivals, { atMs: nowMs, received }];
+    return earlier.map((arrivals) => arrivals.received);
   }
 
   /** Else there is nothing left to rule: the case of a relay that only relays, most of the time. */
@@ -164,6 +191,7 @@ export class RelayProcess {
     this.retired.clear();
     this.folded.clear();
     this.snapshots.length = 0;
+    this.arrivals = [];
     this.votes.clear();
     this.suspects = [];
   }
@@ -216,7 +244,7 @@ export class RelayProcess {
   }
 
   /** Folded flows are left out: they are older than any window. */
-  private since(then: Snapshot): Evidence {
+  private since(then: Snapshot, earlier: readonly ReadonlyMap<string, number>[]): Evidence {
     const flows = new Map<string, FlowEvidence>();
     const pairs = new Map<string, PairEvidence>();
     for (const [key, now] of this.pairs) {
@@ -229,7 +257,10 @@ export class RelayProcess {
         if (flow && !flows.has(id)) flows.set(id, flowSince(flow, then.flows.get(id)));
       }
     }
-    return { flows, pairs };
+    const before = (id: string): number => then.flows.get(id)?.received ?? 0;
+    const sinceThen = (received: ReadonlyMap<string, number>): ReadonlyMap<string, number> =>
+      new Map([...flows.keys()].map((id) => [id, Math.max(0, (received.get(id) ?? 0) - before(id))]));
+    return { flows, pairs, earlier: earlier.map(sinceThen) };
   }
 }
 

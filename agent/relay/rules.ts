@@ -73,9 +73,18 @@ const SOON_MS = 5;
 
 /** One-way volumes of two calls of one codec differ less than this; of a relay's two directions more. */
 const SAME_VOLUME = 1.05;
-/** Counts of sizes agree within an eighth; where one size dominates they would for any two calls. */
-const SIZES_AGREE = 0.12;
-const ONE_SIZE_DOMINATES = 0.5;
+/** Independent streams agree as well in their sizes once in so many looks, and in both directions only by its square. */
+const SIZES_AGREE_TWO_WAY = 1e-3;
+const SIZES_AGREE_ONE_WAY = 1e-6;
+/** With fewer sizes, equal patterns are no accident. */
+const SIZE_VARIETY = 4;
+
+/**
+ * What came earlier than a second or two ago must be gone, and that must be most of it; what came since may be held.
+ * Nothing may go out that had not come in.
+ */
+const DUE_SHARE = 0.5;
+const HELD_SHARE = 0.25;
 
 /** Framing of encrypted messages: header, tag and padding. */
 const FRAME_BYTES = 80;
@@ -121,20 +130,20 @@ export const RULES: readonly Rule[] = [
     // Both ways carry something: equality both ways is two coincidences, beside request heads it is one.
     holds: ({ main, twoWay }) =>
       twoWay &&
-      main.every((d) => isEqual(d) && !d.datagrams) &&
+      main.every((d) => (isEqual(d) || isUpToDate(d, FULLY_CONSERVED)) && !d.datagrams) &&
       (!main.every((d) => d.periodic) || !haveOneVolume(main)),
   },
   {
     verdict: 'relay',
     kind: 'held-datagrams',
     why: 'the datagrams that come in go out with the same varying sizes, though they are held for some time',
-    holds: ({ main }) =>
+    holds: ({ main, twoWay }) =>
       main.every(
         (d) =>
           d.datagrams &&
-          conserves(d, FULLY_CONSERVED_DATAGRAMS) &&
-          d.sizeDistance <= SIZES_AGREE &&
-          d.commonestSizeShare <= ONE_SIZE_DOMINATES,
+          isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) &&
+          d.sizeVariety >= SIZE_VARIETY &&
+          d.sizesByChance <= (twoWay ? SIZES_AGREE_TWO_WAY : SIZES_AGREE_ONE_WAY),
       ),
   },
   {
@@ -228,6 +237,14 @@ function isEqual(direction: Direction): boolean {
   if (conserves(direction, FULLY_CONSERVED)) return true;
   const { received, sent } = direction;
   return conserves(direction, WELL_CONSERVED) && Math.min(received, sent) >= EQUAL_VOLUMES * Math.max(received, sent);
+}
+
+/** As `conserves`, but for what may still be held. */
+function isUpToDate(direction: Direction, share: number): boolean {
+  if (conserves(direction, share)) return true;
+  const { due, moved, received, receivedShare, sentShare } = direction;
+  if (sentShare < share || receivedShare < 1 - HELD_SHARE) return false;
+  return due.some((bytes) => bytes >= DUE_SHARE * received && moved >= share * bytes);
 }
 
 function haveOneVolume(main: readonly Direction[]): boolean {

@@ -88,7 +88,7 @@ export class FakeFlows {
 
   maps(): FlowMaps {
     return {
-      flows: { buffer: this.view.buffer } as unknown as FlowMaps['flows'],
+      flows: { buffer: this.view.buffer, reach: () => false },
       used: () => this.used,
       capacity: this.capacity,
       free: this.free.asMap(),

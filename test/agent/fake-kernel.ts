@@ -127,7 +127,7 @@ export class FakeKernel {
 
   maps(): ProcessMaps {
     return {
-      processes: { buffer: this.buffer } as ProcessMaps['processes'],
+      processes: { buffer: this.buffer, reach: () => false },
       slots: this.slots.asMap(),
       freeSlots: this.freeSlots.asMap(),
       details: this.details.asMap(),

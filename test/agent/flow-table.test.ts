@@ -1,5 +1,6 @@
 import t from 'tap';
-import { type FlowState, FlowTable } from '../../agent/flow-table.ts';
+import type { FlowState } from '../../agent/flow-reading.ts';
+import { FlowTable } from '../../agent/flow-table.ts';
 import { RL_FLOW_OFFSET, RL_FLOW_SIZE, RL_PAIR_OFFSET, RL_PAIR_SIZE } from '../../bpf/layouts.ts';
 import { type FakeFlow, type FlowShape, makeFlowTable, mapped, pair, UDP } from './fake-flows.ts';
 

@@ -19,6 +19,8 @@ const programs: Record<string, string[]> = {
   burst: ['burst.c'],
   capture: ['capture.c'],
   loaded: ['loaded.c'],
+  relay: ['relay.c'],
+  peers: ['peers.c'],
 };
 
 /** Second names of programs that execute themselves: exec then gives the process another name. */

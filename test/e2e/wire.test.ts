@@ -157,6 +157,32 @@ async function measureWithKernel(agent: Agent, it: Case, programs: string): Prom
   return result;
 }
 
+/**
+ * Whether what is missing may be the kernel's: on a busy machine a timer fires late, and what is sent again, or the reset
+ * that answers it, meets a connection in TIME_WAIT, which is nobody's. A few packets of what crossed, never one more.
+ */
+function mayBeTheKernels(processes: Sum, crossed: Sum): boolean {
+  const missing = combine(crossed, processes, -1);
+  const packets = missing.receivedPackets + missing.sentPackets;
+  return Object.values(missing).every((value) => value >= 0) && packets > 0 && packets <= 3;
+}
+
+/** Runs `once` again, at most twice, where what it found unequal may be the kernel's; the last finding counts. */
+async function settle<T>(
+  comment: (text: string) => void,
+  once: () => Promise<T>,
+  pairs: (found: T) => { processes: Sum; crossed: Sum }[],
+): Promise<T> {
+  let found = await once();
+  for (let tries = 1; tries < 3; tries++) {
+    const unequal = pairs(found).filter(({ processes, crossed }) => !isDeepStrictEqual(processes, crossed));
+    if (unequal.length === 0 || !unequal.every(({ processes, crossed }) => mayBeTheKernels(processes, crossed))) break;
+    comment(`once more: ${JSON.stringify(unequal)}`);
+    found = await once();
+  }
+  return found;
+}
+
 const limits = { timeout: 280_000 };
 
 t.test(
@@ -167,7 +193,14 @@ t.test(
     await using agent = await Agent.start();
     for (let first = 0, together = 4; first < ownedByProcesses.length; first += together) {
       const some = ownedByProcesses.slice(first, first + together);
-      const measured = await Promise.all(some.map(async (it) => ({ it, hosts: await measure(agent, it, programs) })));
+      const comment = (text: string): void => t.comment(text);
+      const found = (it: Case): ReturnType<typeof measure> =>
+        settle(
+          comment,
+          () => measure(agent, it, programs),
+          (sides) => sides,
+        );
+      const measured = await Promise.all(some.map(async (it) => ({ it, hosts: await found(it) })));
       for (const { it, hosts } of measured) {
         t.same(hosts[0]?.processes, hosts[0]?.crossed, `${it.title}: client`);
         t.same(hosts[1]?.processes, hosts[1]?.crossed, `${it.title}: server`);
@@ -225,7 +258,7 @@ t.test('with the kernel row they add up too where the kernel itself answers', li
   await using agent = await Agent.start();
   for (const it of ownedByTheKernelToo) {
     let result = await measureWithKernel(agent, it, programs);
-    for (let tries = 1; tries < 4 && !isDeepStrictEqual(result.accounted, result.crossed); tries++) {
+    for (let tries = 1; tries < 8 && !isDeepStrictEqual(result.accounted, result.crossed); tries++) {
       result = await measureWithKernel(agent, it, programs);
     }
     t.same(result.accounted, result.crossed, it.title);
@@ -245,31 +278,48 @@ t.test('super-packets count as the packets they become', limits, async (t) => {
   const programs = await buildPrograms();
   await using agent = await Agent.start();
   for (const it of superPackets) {
-    await using hosts = await Hosts.make({ offloads: true });
-    const ground = new Ground(hosts, programs);
-    await quiet(hosts);
-    const since = Date.now() - 20;
-    const captures = [hosts.client, hosts.server].map((host, index) => {
-      const path = (what: string): string => join(ground.folder, `capture-${index}.${what}`);
-      const [output, errors, ready] = [path('out'), path('errors'), path('ready')];
-      const running = start(host, [join(programs, 'capture')], { output, errors, environment: { E2E_READY: ready } });
-      return { running, output, errors, ready };
-    });
-    for (const { ready, running } of captures) await waitForFile(ready, running);
-    await ground.run(it);
-    await quiet(hosts);
-    const rows = await agent.settled((row) => isIn(hosts, row));
-    for (const [index, { running, output, errors }] of captures.entries()) {
-      running.child.kill('SIGTERM');
-      const { code } = await running.done;
-      if (code !== 0) throw new Error(`capture: ${readFileSync(errors, 'utf8')}`);
-      const { otherFrames, ...captured } = JSON.parse(readFileSync(output, 'utf8')) as Sum & { otherFrames: number };
-      const processes = wireOf(rowsOf(index === 0 ? hosts.client : hosts.server, since, rows));
-      t.match(processes, captured, `${it.title}: ${index === 0 ? 'client' : 'server'}`);
+    const sides = await settle(
+      (text) => t.comment(text),
+      () => capture(agent, it, programs),
+      (found) => found,
+    );
+    for (const [index, { processes, crossed, otherFrames }] of sides.entries()) {
+      t.same(processes, crossed, `${it.title}: ${index === 0 ? 'client' : 'server'}`);
       t.equal(otherFrames, 0, `${it.title}: nothing but IP crossed`);
     }
   }
 });
+
+/** Runs one case where super-packets cross the link: interface counters count them as one, a capture sees their pieces. */
+async function capture(
+  agent: Agent,
+  it: Case,
+  programs: string,
+): Promise<{ processes: Sum; crossed: Sum; otherFrames: number }[]> {
+  await using hosts = await Hosts.make({ offloads: true });
+  const ground = new Ground(hosts, programs);
+  await quiet(hosts);
+  const since = Date.now() - 20;
+  const captures = [hosts.client, hosts.server].map((host, index) => {
+    const path = (what: string): string => join(ground.folder, `capture-${index}.${what}`);
+    const [output, errors, ready] = [path('out'), path('errors'), path('ready')];
+    const running = start(host, [join(programs, 'capture')], { output, errors, environment: { E2E_READY: ready } });
+    return { host, running, output, errors, ready };
+  });
+  for (const { ready, running } of captures) await waitForFile(ready, running);
+  await ground.run(it);
+  await quiet(hosts);
+  const rows = await agent.settled((row) => isIn(hosts, row));
+  return Promise.all(
+    captures.map(async ({ host, running, output, errors }) => {
+      running.child.kill('SIGTERM');
+      const { code } = await running.done;
+      if (code !== 0) throw new Error(`capture: ${readFileSync(errors, 'utf8')}`);
+      const { otherFrames, ...crossed } = JSON.parse(readFileSync(output, 'utf8')) as Sum & { otherFrames: number };
+      return { processes: wireOf(rowsOf(host, since, rows)), crossed, otherFrames };
+    }),
+  );
+}
 
 t.test('the agent’s own books of a busy interface are balanced', async (t) => {
   await using hosts = await Hosts.make();

@@ -57,6 +57,22 @@ t.test('a relay is ruled at the second look, and billed from its first byte', as
   t.same(host.pass(5), [], 'and stays');
 });
 
+t.test('a second look in between rules what the first one found, and looks at nothing else', async (t) => {
+  const host = new Host();
+  host.tell('1 socat', [CLIENT, UPSTREAM], THERE_AND_BACK);
+  t.notOk(host.ledger.hasVotes());
+  host.pass(1);
+  t.ok(host.ledger.hasVotes());
+  host.tell('2 nc', [makeFlow('3'), makeFlow('4')], [makePair('3', '4'), makePair('4', '3')]);
+  const changes = host.ledger.judge(host.nowMs + 400, true);
+  t.same(
+    changes.map(({ processKey, verdict }) => `${processKey} ${verdict}`),
+    ['1 socat relay'],
+  );
+  t.notOk(host.ledger.hasVotes());
+  t.same(host.pass(1), [], 'the other one has its first look now');
+});
+
 t.test('a relay that has ended is ruled at once', async (t) => {
   const host = new Host();
   host.tell('1 nc', [CLIENT, UPSTREAM], THERE_AND_BACK, { ended: true });

@@ -101,8 +101,9 @@ export function makeDirection(overrides: Partial<Direction> = {}): Direction {
     datagrams: false,
     missingPerMessage: Math.max((received - moved) / receives, (sent - moved) / sends),
     sizes: null,
-    sizeDistance: 0,
-    commonestSizeShare: 0.3,
+    due: [],
+    sizesByChance: 0,
+    sizeVariety: 10,
     ...overrides,
   };
 }

@@ -105,7 +105,7 @@ async function run(): Promise<void> {
 }
 
 async function costVerdicts(folder: string): Promise<Verdict[]> {
-  const programs = { noop: '', busy: '', apps: '' };
+  const programs = { noop: '', busy: '', apps: '', relay: '' };
   const bench = { quick: true, windowSeconds: undefined, programs, folder, progress: () => undefined };
   const costs = await measureCost(bench, 6, 400);
   return costs.map(({ traffic, program, uncapped, capped, added }) => ({

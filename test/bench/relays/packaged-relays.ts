@@ -1,14 +1,4 @@
-import {
-  at,
-  BULK_SECONDS,
-  CALL_SECONDS,
-  MIDDLE,
-  MIDDLE_TO_SERVER,
-  type Program,
-  type Scenario,
-  SERVER,
-  traffic,
-} from './scenario.ts';
+import { at, MIDDLE, MIDDLE_TO_SERVER, type Program, type Scenario, SERVER, traffic } from './scenario.ts';
 
 const MIB = 1 << 20;
 const SECONDS = 4;
@@ -52,10 +42,10 @@ const CERTIFICATE =
   'openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out crt.pem -days 2 -subj /CN=bench.test 2>/dev/null && cat key.pem crt.pem > cert.pem && chmod 644 *.pem';
 
 /** One connection in, one out, bytes unchanged. */
-const oneToOne = { relays: true, tolerance: 0.01, detectSeconds: BULK_SECONDS };
+const oneToOne = { relays: true, tolerance: 0.01, pace: 'bulk' } as const;
 /** Many to one, rewritten or encrypted. */
-const other = { relays: true, tolerance: 0.05, detectSeconds: BULK_SECONDS };
-const call = { relays: true, tolerance: 0.01, detectSeconds: CALL_SECONDS };
+const other = { relays: true, tolerance: 0.05, pace: 'bulk' } as const;
+const call = { relays: true, tolerance: 0.01, pace: 'call' } as const;
 
 const SSHD = `Port 2222
 ListenAddress {address}

@@ -6,9 +6,9 @@ import { promisify } from 'node:util';
 import type { Process, RelayReading } from '../../../agent/readings.ts';
 import type { Agent } from '../../e2e/agent.ts';
 import { type Running, start, waitForPort } from '../../e2e/hosts.ts';
+import { type LinkBytes, type Side, ThreeHosts } from '../../e2e/three-hosts.ts';
 import { type Finding, minOfInAndOut, suh } from './baselines.ts';
-import { at, isTraffic, type Program, type Scenario, type Side, traffic } from './scenario.ts';
-import { type LinkBytes, ThreeHosts } from './three-hosts.ts';
+import { at, isTraffic, type Program, type Scenario, traffic } from './scenario.ts';
 import type { Sums } from './traffic/tally.ts';
 import type { Watcher } from './watch.ts';
 

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-
-export type Side = 'client' | 'middle' | 'server';
+import type { Side } from '../../e2e/three-hosts.ts';
 
 export interface Program {
   at: Side;
@@ -9,6 +8,8 @@ export interface Program {
   /** Waited for before the next program starts; the servers of `traffic` have it of themselves. */
   listens?: readonly ['tcp' | 'udp', number];
 }
+
+export type Pace = 'bulk' | 'call' | 'held';
 
 /** A program under test on the middle host, and what drives it: data, so that adding one is adding an entry. */
 export interface Scenario {
@@ -29,8 +30,8 @@ export interface Scenario {
   alsoRelay?: readonly string[];
   /** What the issue allows of the bytes: 0.01 for one-to-one relays, 0.05 for the others. */
   tolerance?: number;
-  /** What the issue allows until the verdict, where it says. */
-  detectSeconds?: number;
+  /** What it is where the issue says how long it may take until the verdict. */
+  pace?: Pace;
   /** `links`: UDP payload that crossed the middle host's links, for tunnels that pass datagrams on unopened. */
   truth?: 'ends' | 'links';
 }
@@ -40,9 +41,8 @@ export const MIDDLE = '198.51.100.1';
 export const MIDDLE_TO_SERVER = '203.0.113.1';
 export const SERVER = '203.0.113.2';
 
-/** The issue's limits: of a bulk relay and of a call. */
-export const BULK_SECONDS = 2;
-export const CALL_SECONDS = 6;
+/** The issue's limits; it has none for relays that hold data, which are to be as soon as a call. */
+export const DETECT_SECONDS: Readonly<Record<Pace, number>> = { bulk: 2, call: 6, held: 6 };
 
 const TRAFFIC = join(import.meta.dirname, 'traffic/main.ts');
 const node = [process.execPath, '--disable-warning=ExperimentalWarning'];

@@ -2,8 +2,11 @@ import { median } from '../statistics.ts';
 import { formatNumber, formatPercent, type Verdict } from '../table.ts';
 import type { Finding } from './baselines.ts';
 import type { Result } from './run-scenario.ts';
+import { DETECT_SECONDS, type Pace } from './scenario.ts';
 
 /** What many scenarios come to. Pure. */
+
+const PACES: Readonly<Record<Pace, string>> = { bulk: 'bulk', call: 'a call', held: 'data is held' };
 
 export interface Score {
   relays: number;
@@ -78,20 +81,17 @@ export function judge(results: readonly Result[]): Verdict[] {
       holds: within === errors.length,
     });
   }
-  for (const [what, limit] of [
-    ['bulk relay', 2],
-    ['call', 6],
-  ] as const) {
-    const times = relaying
-      .filter(({ scenario }) => scenario.detectSeconds === limit)
-      .map((result) => result.detectSeconds);
+  for (const pace of ['bulk', 'call', 'held'] as const) {
+    const limit = DETECT_SECONDS[pace];
+    const times = relaying.filter(({ scenario }) => scenario.pace === pace).map((result) => result.detectSeconds);
     if (times.length === 0) continue;
-    const within = times.filter((time) => time !== null && time <= limit).length;
-    const worst = Math.max(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
+    const finite = times.map((time) => time ?? Number.POSITIVE_INFINITY);
+    const within = finite.filter((time) => time <= limit).length;
+    const text = (seconds: number): string => (Number.isFinite(seconds) ? `${formatNumber(seconds)} s` : 'never');
     verdicts.push({
-      what: `time to verdict of a ${what}`,
+      what: `time to verdict: ${PACES[pace]}`,
       wanted: `${limit} s`,
-      measured: `${within} of ${times.length}, worst ${Number.isFinite(worst) ? `${formatNumber(worst)} s` : 'never'}`,
+      measured: `${within} of ${times.length}, median ${text(median(finite))}, worst ${text(Math.max(...finite))}`,
       holds: within === times.length,
     });
   }

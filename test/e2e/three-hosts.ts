@@ -1,14 +1,15 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { atEnd } from '../../e2e/at-end.ts';
-import type { Host } from '../../e2e/hosts.ts';
-import type { Side } from './scenario.ts';
+import { atEnd } from './at-end.ts';
+import type { Host } from './hosts.ts';
 
 const execute = promisify(execFile);
 
+export type Side = 'client' | 'middle' | 'server';
+
 /** The names of the hosts begin with this and the id of the process that made them. */
-const PREFIX = 'rl-bench-';
+const PREFIX = 'rl-three-';
 
 const alive = new Set<ThreeHosts>();
 
