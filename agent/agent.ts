@@ -57,6 +57,8 @@ interface AppTotal {
 }
 
 const CHECKPOINT_MS = 10_000;
+/** Flows of relays are only given back to the kernel at a checkpoint. */
+const CROWDED_CHECKPOINT_MS = 2_000;
 const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
@@ -299,7 +301,8 @@ export class Agent implements Readings, AsyncDisposable {
       this.#poll();
       this.#sockets.letGo();
       const now = this.#elapsedMs();
-      if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
+      const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
+      if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;
         this.#options.books.forgetGone();
@@ -368,6 +371,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
   #checkpoint(): void {
     const now = this.#options.clock.nowMs();
+    this.#watch?.settle();
     const freeable = this.#table.freeable();
     const freedTotal = makeCounters(this.#freedTotal);
     for (const record of freeable) {
@@ -385,6 +389,7 @@ export class Agent implements Readings, AsyncDisposable {
       forgetBeforeMs: now - FORGET_MS,
     });
     this.#options.store.history.prune(now);
+    this.#watch?.release();
     this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;

@@ -52,7 +52,10 @@ export interface Direction {
   readonly sizes: { readonly slope: number; readonly correlation: number } | null;
   /** What had been received at some earlier moments: what a relay that holds data must have sent on by now. */
   readonly due: readonly number[];
-  /** Datagrams: how likely streams that have nothing to do with each other agree as well in their counts of sizes. */
+  /** Datagrams, by a hash of their size. */
+  readonly receivedSizes: readonly number[];
+  readonly sentSizes: readonly number[];
+  /** How likely streams that have nothing to do with each other agree as well in their counts of sizes. */
   readonly sizesByChance: number;
   readonly sizeVariety: number;
 }
@@ -161,6 +164,7 @@ function measure(edges: readonly Edge[]): Direction {
   const lags = sumCounts(edges, (edge) => edge.pair.lags);
   const receivedShare = ratio(moved, received);
   const receivedSizes = sumCounts(sources, (flow) => flow.receivedSizes);
+  const sentSizes = sumCounts(destinations, (flow) => flow.sentSizes);
   const sentShare = ratio(moved + copied, sent);
   return {
     edges,
@@ -202,10 +206,9 @@ function measure(edges: readonly Edge[]): Direction {
     ),
     sizes: regress(edges.reduce<SizeSums>((sums, edge) => addSizes(sums, edge.pair.sizes), NO_SIZES)),
     due: (edges[0]?.due ?? []).map((_, moment) => sum(bySource, (edge) => edge.due[moment] ?? 0)),
-    sizesByChance: agreementByChance(
-      receivedSizes,
-      sumCounts(destinations, (flow) => flow.sentSizes),
-    ),
+    receivedSizes,
+    sentSizes,
+    sizesByChance: agreementByChance(receivedSizes, sentSizes),
     sizeVariety: variety(receivedSizes),
   };
 }

@@ -1,4 +1,6 @@
+import { add } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
+import { agreementByChance } from './sizes.ts';
 
 /*
  * Is an exchange a relay? Two questions, asked of each of its directions that matters. Does it conserve: nearly all
@@ -138,13 +140,8 @@ export const RULES: readonly Rule[] = [
     kind: 'held-datagrams',
     why: 'the datagrams that come in go out with the same varying sizes, though they are held for some time',
     holds: ({ main, twoWay }) =>
-      main.every(
-        (d) =>
-          d.datagrams &&
-          isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) &&
-          d.sizeVariety >= SIZE_VARIETY &&
-          d.sizesByChance <= (twoWay ? SIZES_AGREE_TWO_WAY : SIZES_AGREE_ONE_WAY),
-      ),
+      main.every((d) => d.datagrams && isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) && d.sizeVariety >= SIZE_VARIETY) &&
+      sizesAgree(main, twoWay),
   },
   {
     verdict: 'suspected',
@@ -247,6 +244,18 @@ function isUpToDate(direction: Direction, share: number): boolean {
   return due.some((bytes) => bytes >= DUE_SHARE * received && moved >= share * bytes);
 }
 
+/**
+ * Where several calls are held alike, which of them a packet belongs to can't be told from bytes and times, and pairs may
+ * lie across: then the sizes of those directions agree as a whole.
+ */
+function sizesAgree(main: readonly Direction[], twoWay: boolean): boolean {
+  const limit = twoWay ? SIZES_AGREE_TWO_WAY : SIZES_AGREE_ONE_WAY;
+  const apart = main.filter((d) => d.sizesByChance > limit);
+  if (apart.length < 2) return apart.length === 0;
+  const received = sumLists(apart.map((d) => d.receivedSizes));
+  return agreementByChance(received, sumLists(apart.map((d) => d.sentSizes))) <= SIZES_AGREE_ONE_WAY;
+}
+
 function haveOneVolume(main: readonly Direction[]): boolean {
   const volumes = main.map((d) => d.received);
   return Math.max(...volumes) <= SAME_VOLUME * Math.min(...volumes);
@@ -279,6 +288,10 @@ function isBalanced(main: readonly Direction[]): boolean {
 
 function volumeRatio(directions: readonly Direction[]): number {
   return sum(directions, (d) => d.sent) / sum(directions, (d) => d.received);
+}
+
+function sumLists(lists: readonly (readonly number[])[]): readonly number[] {
+  return lists.reduce((total, list) => add(total, list), []);
 }
 
 function isWithin(value: number, [low, high]: readonly [number, number]): boolean {

@@ -12,6 +12,9 @@ const HELD: Overrides = { auc: 0.3, sameRunShare: 0, lagP75Ms: 900 };
 const HELD_CALL: Overrides = { ...HELD, datagrams: true, received: 160_000, periodic: true };
 /** A fifth came within the last second and is not gone yet. */
 const BEHIND: Overrides = { received: 1_000_000, sent: 800_000, due: [800_000] };
+const SIZES = [20, 22, 18, 25, 19, 21, 17, 23];
+const OTHER_SIZES = [23, 17, 24, 19, 22, 18, 25, 17];
+const CROSSED: Overrides = { sizesByChance: 0.5, receivedSizes: SIZES, sentSizes: SIZES };
 /** A thread of its own sends what another receives. */
 const THREADS: Overrides = { auc: 0.97, sameRunShare: 0 };
 /** Keys: 36 bytes of framing each, and sizes that follow. */
@@ -78,6 +81,20 @@ const CASES: [string, Overrides[], string][] = [
   ['a jitter buffer with packets of varying size', [HELD_CALL, HELD_CALL], 'relay held-datagrams'],
   ['... whose sizes differ', [HELD_CALL, { ...HELD_CALL, sizesByChance: 0.01 }], 'suspected undecided'],
   ['... of two sizes', [HELD_CALL, { ...HELD_CALL, sizeVariety: 2 }], 'suspected undecided'],
+  [
+    '... two of which are taken for each other',
+    [
+      { ...HELD_CALL, ...CROSSED, sentSizes: OTHER_SIZES },
+      { ...HELD_CALL, ...CROSSED, receivedSizes: OTHER_SIZES },
+      HELD_CALL,
+    ],
+    'relay held-datagrams',
+  ],
+  [
+    '... two of which have nothing to do with each other',
+    [{ ...HELD_CALL, ...CROSSED }, { ...HELD_CALL, ...CROSSED, sentSizes: OTHER_SIZES }, HELD_CALL],
+    'suspected undecided',
+  ],
   ['... one way, where sizes may agree by chance', [{ ...HELD_CALL, sizesByChance: 1e-4 }], 'none undecided'],
   ['... of which the last fifth is still held', [HELD_CALL, { ...HELD_CALL, ...BEHIND }], 'relay held-datagrams'],
   ['... that lost a tenth', [HELD_CALL, { ...HELD_CALL, moved: 144_000 }], 'suspected undecided'],
