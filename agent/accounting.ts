@@ -13,8 +13,9 @@ import type { Mapping } from '../bpf/mapping.ts';
 import { BpfObject } from '../bpf/object.ts';
 import { openPin, unpin } from '../bpf/pin.ts';
 import { RingBuffer } from '../bpf/ring-buffer.ts';
+import { releaseAll } from './enforcement/release.ts';
 import { AgentError } from './errors.ts';
-import { ADOPT_SOCKETS, DUMP_SOCKETS, HOOKS, type Hook } from './hooks.ts';
+import { ADOPT_SOCKETS, DUMP_SOCKETS, ENFORCEMENT, HOLD_CONNECTIONS, HOOKS, type Hook } from './hooks.ts';
 import type { MissingFeature } from './readings.ts';
 
 const OBJECT = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
@@ -37,6 +38,10 @@ const MAPS = [
   'peer_flows',
   'pairs',
   'sources',
+  'policies',
+  'flow_rulings',
+  'held_sockets',
+  'destroy_requests',
   'totals',
 ] as const;
 type MapName = (typeof MAPS)[number];
@@ -64,12 +69,16 @@ export class Accounting implements Disposable {
   readonly totals: DataView;
   readonly events: RingBuffer;
   readonly adopted: boolean;
+  readonly bpffs: string;
+  readonly cgroup: string;
   readonly missing: readonly MissingFeature[];
   readonly programs: readonly AttachedProgram[];
   readonly #dump: BpfIterator;
   readonly #totalsMapping: Mapping;
 
-  private constructor(bpffs: string, adopted: boolean, missing: MissingFeature[]) {
+  private constructor({ bpffs, cgroup }: AccountingOptions, adopted: boolean, missing: MissingFeature[]) {
+    this.bpffs = bpffs;
+    this.cgroup = cgroup;
     this.adopted = adopted;
     this.missing = missing;
     this.maps = new Map(MAPS.map((name) => [name, BpfMap.openPinned(pinPath(bpffs, 'maps', name))]));
@@ -88,12 +97,12 @@ export class Accounting implements Disposable {
   static start(options: AccountingOptions): Accounting {
     const { bpffs } = options;
     const objectId = objectIdOf(OBJECT);
-    if (readObjectId(bpffs) === objectId) return new Accounting(bpffs, true, missingFeatures(bpffs));
+    if (readObjectId(bpffs) === objectId) return new Accounting(options, true, missingFeatures(bpffs));
     remove(bpffs);
     checkLayouts(OBJECT, layouts);
     try {
       const missing = load(options, objectId);
-      return new Accounting(bpffs, false, missing);
+      return new Accounting(options, false, missing);
     } catch (error) {
       remove(bpffs);
       throw error;
@@ -139,7 +148,7 @@ export class Accounting implements Disposable {
 }
 
 function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFeature[] {
-  const optional = HOOKS.filter(({ required }) => !required).map(({ program }) => program);
+  const optional = [...HOOKS, ...ENFORCEMENT].filter(({ required }) => !required).map(({ program }) => program);
   const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional);
   using loaded = object;
   const missing: MissingFeature[] = [];
@@ -158,6 +167,7 @@ function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFe
 
   using dump = loaded.program(DUMP_SOCKETS).attachIterator({ map: loaded.map('sockets') });
   dump.link.pin(pinPath(bpffs, 'links', DUMP_SOCKETS));
+  for (const { program } of ENFORCEMENT) if (!unsupported.has(program)) pinUnattached(loaded, program, bpffs);
   const totals = loaded.map('totals');
   using mapping = totals.mmap();
   const view = new DataView(mapping.buffer);
@@ -188,6 +198,17 @@ function attachAndPin(object: BpfObject, hook: Hook, bpffs: string, cgroup: stri
   }
 }
 
+/** Iterators as links, which cost nothing until they are read; the others as programs. */
+function pinUnattached(object: BpfObject, name: string, bpffs: string): void {
+  const program = object.program(name);
+  if (!program.section.startsWith('iter/')) {
+    program.pin(pinPath(bpffs, 'programs', name));
+    return;
+  }
+  using iterator = program.attachIterator();
+  iterator.link.pin(pinPath(bpffs, 'links', name));
+}
+
 function adoptSockets(object: BpfObject): void {
   using iterator = object.program(ADOPT_SOCKETS).attachIterator();
   iterator.read();
@@ -199,15 +220,20 @@ function describeProgram(bpffs: string, hook: Hook): AttachedProgram {
 }
 
 function describeMissing(program: string, reason: string): MissingFeature {
-  const consequence = HOOKS.find((hook) => hook.program === program)?.consequence ?? '';
+  const consequence = [...HOOKS, ...ENFORCEMENT].find((hook) => hook.program === program)?.consequence ?? '';
   return { feature: program, consequence, reason };
 }
 
 /** After adoption the reasons are gone with the agent that saw them. */
 function missingFeatures(bpffs: string): MissingFeature[] {
-  return HOOKS.filter(({ program }) => !existsSync(pinPath(bpffs, 'links', program))).map(({ program }) =>
-    describeMissing(program, 'the kernel refused it when accounting began; the log of that agent says why'),
-  );
+  const isThere = ({ program }: Hook): boolean =>
+    existsSync(pinPath(bpffs, 'links', program)) ||
+    (program === HOLD_CONNECTIONS && existsSync(pinPath(bpffs, 'programs', program)));
+  return [...HOOKS, ...ENFORCEMENT]
+    .filter((hook) => !isThere(hook))
+    .map(({ program }) =>
+      describeMissing(program, 'the kernel refused it when accounting began; the log of that agent says why'),
+    );
 }
 
 /** The first 6 bytes of the object file's SHA-256: another build's maps are not ours to read. */
@@ -227,6 +253,7 @@ function readObjectId(bpffs: string): bigint | undefined {
 /** Links first, so that nothing runs when its maps go. */
 function remove(bpffs: string): boolean {
   let removed = false;
+  releaseAll(bpffs);
   for (const kind of ['links', 'programs', 'maps'] as const) {
     const folder = join(bpffs, kind);
     if (!existsSync(folder)) continue;
@@ -237,6 +264,6 @@ function remove(bpffs: string): boolean {
   return removed;
 }
 
-function pinPath(bpffs: string, kind: 'maps' | 'programs' | 'links', name: string): string {
+export function pinPath(bpffs: string, kind: 'maps' | 'programs' | 'links', name: string): string {
   return join(bpffs, kind, name);
 }

@@ -9,6 +9,7 @@ import { Events } from './events.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
+import type { Policies } from './policies/policies.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type {
   AgentEvent,
@@ -24,7 +25,8 @@ import type {
 } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
 import { RelayWatch } from './relay-watch.ts';
-import { decodeSockets, toFlow, toSocket } from './socket-table.ts';
+import { SocketReadings } from './socket-readings.ts';
+import { toFlow } from './socket-table.ts';
 import type { Store, StoredProcess } from './store.ts';
 import type { Users } from './users.ts';
 
@@ -34,6 +36,7 @@ export interface AgentOptions {
   books: InterfaceBooks;
   /** The kernel's flow table; null leaves the relay ledger out. */
   flows: FlowTable | null;
+  policies: Policies;
   users: Users;
   clock: Clock;
   logger: Logger;
@@ -61,7 +64,6 @@ const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
 const FRESH_MS = 50;
-const SOCKETS_CACHE_MS = 2_000;
 
 /** Verdicts come from windows of seconds: judging more often says nothing more. */
 const JUDGE_MS = 950;
@@ -101,7 +103,7 @@ export class Agent implements Readings, AsyncDisposable {
   #lostEvents = 0;
   readonly #doubleEntry: DoubleEntry;
   #books: { atMs: number; balance: Balance } | undefined;
-  #sockets: { atMs: number; sockets: Socket[] } | undefined;
+  readonly #sockets: SocketReadings;
 
   constructor(options: AgentOptions) {
     const { accounting, clock, version, kernel, store } = options;
@@ -134,10 +136,17 @@ export class Agent implements Readings, AsyncDisposable {
         this.#configuredPortsOf(record); // read by the time somebody asks
         this.#publish('process-started', record);
       },
+      described: (record) => options.policies.noticed(record),
       ended: (record) => {
+        options.policies.ended(record);
         this.#watch?.ended(record);
         this.#publish('process-ended', record);
       },
+    });
+    this.#sockets = new SocketReadings({
+      dump: () => accounting.dumpSockets(),
+      elapsedMs: () => this.#elapsedMs(),
+      processOf: ({ owner, ownerGeneration }) => this.#table.bySlot(owner, ownerGeneration),
     });
     this.#watch = options.flows
       ? new RelayWatch({
@@ -148,6 +157,7 @@ export class Agent implements Readings, AsyncDisposable {
           billed: (record, delta) => this.#charge(record, delta),
         })
       : undefined;
+    options.policies.publishTo((type, data) => this.#events.publish(type, data));
     for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, dirty: false });
     for (const row of store.freedProcesses()) this.#remember(row);
   }
@@ -155,6 +165,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
     this.#table.scan();
+    this.#options.policies.start();
     this.#poll();
     this.#ready = true;
     this.#timer = setInterval(() => this.#tick(), this.#options.intervalSeconds * 1000);
@@ -162,6 +173,10 @@ export class Agent implements Readings, AsyncDisposable {
 
   ready(): boolean {
     return this.#ready;
+  }
+
+  hasApp(app: string): boolean {
+    return this.#apps.has(app);
   }
 
   subscribe(listener: (event: AgentEvent) => void): () => void {
@@ -188,13 +203,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   sockets(pid?: number): Socket[] {
     this.#refresh();
-    const now = this.#elapsedMs();
-    if (!this.#sockets || now - this.#sockets.atMs > (pid === undefined ? SOCKETS_CACHE_MS : 0)) {
-      const records = decodeSockets(this.#options.accounting.dumpSockets());
-      this.#sockets = { atMs: now, sockets: records.map((record) => toSocket(record, this.#ownerOf(record))) };
-    }
-    const { sockets } = this.#sockets;
-    return pid === undefined ? sockets : sockets.filter((socket) => socket.pid === pid);
+    return this.#sockets.read(pid);
   }
 
   flows(pid?: number): Flow[] {
@@ -231,7 +240,17 @@ export class Agent implements Readings, AsyncDisposable {
           .map((record) => ({ process: this.#toProcess(record), counters: record.counters }))
       : null;
     const verdicts = new Map([...this.#relaysByApp()].map(([app, { verdict }]) => [app, verdict]));
-    const input = { apps: series, processes, sockets: this.#countSockets(), verdicts, status };
+    const { policies, store } = this.#options;
+    const input = {
+      apps: series,
+      processes,
+      sockets: this.#countSockets(),
+      verdicts,
+      status,
+      policies: policies.series(),
+      policyErrors: policies.errors,
+      historyRowsPruned: store.history.prunedRows,
+    };
     return this.#metrics.write(input, series, this.#budget.dropped, openMetrics);
   }
 
@@ -286,6 +305,7 @@ export class Agent implements Readings, AsyncDisposable {
   #tick(): void {
     this.#try(() => {
       this.#poll();
+      this.#sockets.letGo();
       const now = this.#elapsedMs();
       const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
       if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
@@ -324,6 +344,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#table.poll();
     this.#polledAtMs = this.#elapsedMs();
     if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
+    this.#options.policies.poll((record) => this.#watch?.ruledFlows(record) ?? []);
     this.#pollCount++;
     this.#lastPollSeconds = Number(process.hrtime.bigint() - begin) / 1e9;
     this.#metrics.pollDuration.observe(this.#lastPollSeconds);
@@ -366,6 +387,7 @@ export class Agent implements Readings, AsyncDisposable {
     const freed = new Set(freeable);
     const dirty = [...this.#table.records()].filter((record) => record.dirty);
     const dirtyApps = [...this.#apps].filter(([, total]) => total.dirty);
+    this.#options.policies.checkpoint();
     this.#options.store.checkpoint({
       apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
       processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
@@ -373,6 +395,7 @@ export class Agent implements Readings, AsyncDisposable {
       forgetBeforeMs: now - FORGET_MS,
     });
     this.#watch?.release();
+    this.#options.store.history.prune(now);
     this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;
@@ -419,6 +442,7 @@ export class Agent implements Readings, AsyncDisposable {
     }
     addCounters(total.counters, delta);
     total.dirty = true;
+    this.#options.store.history.add(record.app, delta, this.#options.clock.nowMs());
   }
 
   /** The administrator has said that this app or program serves others. */
@@ -486,26 +510,9 @@ export class Agent implements Readings, AsyncDisposable {
     return balance;
   }
 
-  #ownerOf({ owner, ownerGeneration }: { owner: number; ownerGeneration: number }): {
-    pid: number;
-    startedAt: string | null;
-    name: string;
-    app: string;
-  } {
-    const record = this.#table.bySlot(owner, ownerGeneration);
-    if (!record) return { pid: 0, startedAt: null, name: 'kernel', app: 'kernel' };
-    return { pid: record.tgid, startedAt: toIso(record.startedAtMs), name: record.name, app: record.app };
-  }
-
   #countSockets(): Map<string, Map<string, number>> {
-    const counts = new Map<string, Map<string, number>>();
-    for (const { app, state } of this.sockets()) {
-      const name = this.#budget.has(app) ? app : 'other';
-      const states = counts.get(name) ?? new Map<string, number>();
-      states.set(state, (states.get(state) ?? 0) + 1);
-      counts.set(name, states);
-    }
-    return counts;
+    this.#refresh();
+    return this.#sockets.count((app) => (this.#budget.has(app) ? app : 'other'));
   }
 }
 

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { AgentError } from './errors.ts';
+import type { Policy } from './policies/policy.ts';
+import { PolicyInvalidError, readPolicy, requirePolicyName } from './policies/validate.ts';
 
 /** How the agent was told to run. */
 export interface Config {
@@ -26,6 +28,10 @@ export interface Config {
   profiles: boolean;
   /** Takes everything out of the kernel when the agent stops. */
   detachOnExit: boolean;
+  /** Programs and executables that nobody kills, cuts off or caps without force. */
+  protected: string[];
+  /** Of the file alone; REST can't change them. */
+  policies: ReadonlyMap<string, Policy>;
 }
 
 type Kind = 'string' | 'strings' | 'seconds' | 'count' | 'flag';
@@ -59,6 +65,11 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
     kind: 'flag',
     help: 'names known programs by their profiles (default; --no-profiles: by executable)',
   },
+  protected: {
+    key: 'protected',
+    kind: 'strings',
+    help: 'program or executable that nobody kills or caps without --force; may be given several times',
+  },
   'metrics-per-process': { key: 'metricsPerProcess', kind: 'flag', help: 'adds series by pid and name' },
   'detach-on-exit': { key: 'detachOnExit', kind: 'flag', help: 'takes everything out of the kernel at exit' },
 };
@@ -77,6 +88,8 @@ const DEFAULTS: Config = {
   services: [],
   profiles: true,
   detachOnExit: false,
+  protected: [],
+  policies: new Map(),
 };
 
 const DEFAULT_FILE = '/etc/relayledger/config.yaml';
@@ -89,7 +102,9 @@ export function readConfig(argv: readonly string[], environment: NodeJS.ProcessE
   const flags = readFlags(argv);
   const path = flags['config'] ?? (environment['RELAYLEDGER_CONFIG'] || undefined);
   const config = structuredClone(DEFAULTS);
-  apply(config, readFile(typeof path === 'string' ? path : undefined), (name) => `${name} in the configuration file`);
+  const { policies, ...file } = readFile(typeof path === 'string' ? path : undefined);
+  apply(config, file, (name) => `${name} in the configuration file`);
+  config.policies = readPolicies(policies);
   apply(config, readEnvironment(environment), (name) => `RELAYLEDGER_${constantCase(name)}`);
   const { config: _path, ...rest } = flags;
   apply(config, rest, (name) => `--${name}`);
@@ -162,6 +177,27 @@ function apply(config: Config, values: Record<string, unknown>, describe: (name:
     if (LOG_LEVELS.includes(config.logLevel)) continue;
     throw invalid(`${describe(name)} must be one of ${LOG_LEVELS.join(', ')}, not ${config.logLevel}`);
   }
+}
+
+/** By name. One that has expired is no mistake: the file is older than the moment. */
+function readPolicies(section: unknown): Map<string, Policy> {
+  const where = 'policies in the configuration file';
+  if (section === undefined || section === null) return new Map();
+  if (typeof section !== 'object' || Array.isArray(section)) throw invalid(`${where} must be a mapping of names`);
+  const policies = new Map<string, Policy>();
+  for (const [name, input] of Object.entries(section)) {
+    try {
+      const policy = readPolicy(input, 0);
+      if (policy.match.pid !== undefined) {
+        throw new PolicyInvalidError([{ name: 'match.pid', detail: 'means another process after each start' }]);
+      }
+      policies.set(requirePolicyName(name), policy);
+    } catch (cause) {
+      if (!(cause instanceof PolicyInvalidError)) throw cause;
+      throw invalid(`${where}: ${name}: ${cause.message}`, cause);
+    }
+  }
+  return policies;
 }
 
 function convert(kind: Kind, value: unknown, what: string): string | string[] | number | boolean {

@@ -125,3 +125,28 @@ export const HOOKS: readonly Hook[] = [
 /** Iterators: read on request, attached to nothing. */
 export const ADOPT_SOCKETS = 'adopt_sockets';
 export const DUMP_SOCKETS = 'dump_sockets';
+
+/** What enforcement needs and accounting does not: loaded and pinned from the start, attached when a policy needs it. */
+export const HOLD_CONNECTIONS = 'hold_connections';
+export const PACE_CONNECTIONS = 'pace_connections';
+export const DESTROY_TCP = 'destroy_tcp';
+export const DESTROY_UDP = 'destroy_udp';
+
+export const ENFORCEMENT: readonly Hook[] = [
+  {
+    program: HOLD_CONNECTIONS,
+    section: 'sockops',
+    consequence: 'TCP is capped by dropping, which is neither fair nor exact',
+  },
+  {
+    program: PACE_CONNECTIONS,
+    section: 'iter/tcp',
+    consequence: 'connections that were there before their policy are capped by dropping',
+  },
+  {
+    program: DESTROY_TCP,
+    section: 'iter/tcp',
+    consequence: 'TCP connections cannot be disconnected (needs kernel 6.5)',
+  },
+  { program: DESTROY_UDP, section: 'iter/udp', consequence: 'UDP sockets cannot be disconnected (needs kernel 6.5)' },
+];

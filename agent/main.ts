@@ -8,15 +8,23 @@ import { readTokenFile } from '../api/tokens.ts';
 import { ArrayWindow } from '../bpf/array-window.ts';
 import { bootTimeNs, wallTimeMs } from '../bpf/clock.ts';
 import { RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
+import { peerCredentials } from '../bpf/process-fd.ts';
 import { Accounting } from './accounting.ts';
 import { Agent } from './agent.ts';
+import { Audit } from './audit.ts';
 import { type Config, describeOptions, readConfig } from './config.ts';
+import { HostControl } from './control.ts';
+import { KernelEnforcer } from './enforcement/kernel-enforcer.ts';
 import { AgentError } from './errors.ts';
 import { FlowTable } from './flow-table.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
-import { loadProfiles } from './profiles/profiles.ts';
+import { Policies } from './policies/policies.ts';
+import { readProcStat } from './proc-stat.ts';
+import { ProcessKiller } from './process-killer.ts';
+import { loadProfiles, type Profiles } from './profiles/profiles.ts';
+import { Protection } from './protection.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
 
@@ -77,13 +85,37 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     peers: accounting.map('peer_flows'),
     pairs: accounting.map('pairs'),
   });
+  const users = new Users();
+  const profiles = config.profiles ? loadProfiles() : null;
+  const nowMs = clock.nowMs;
+  const audit = new Audit({ db: store.database, logger, nowMs, userName: (uid) => users.nameOf(uid) });
+  const protection = new Protection({ agentPid: process.pid, names: config.protected });
+  const enforcer = stack.use(new KernelEnforcer(accounting));
+  const killer = new ProcessKiller({
+    protection,
+    find: (pid) => policies.live(pid),
+    toWallMs: (ns) => clock.nowMs() - Number(clock.bootNs() - ns) / 1e6,
+  });
+  const policies: Policies = new Policies({
+    enforcer,
+    records: store.policies,
+    configured: config.policies,
+    protection,
+    audit,
+    clock,
+    bootId: bootId(),
+    readProcess: readProcStat,
+    killer,
+    logger,
+  });
   const agent = stack.use(
     new Agent({
       accounting,
       store,
       books,
       flows,
-      users: new Users(),
+      policies,
+      users,
       clock,
       logger,
       version,
@@ -92,11 +124,22 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
       maxApps: config.maxApps,
       metricsPerProcess: config.metricsPerProcess,
       services: new Set(config.services),
-      recognise: config.profiles ? recogniser() : () => null,
+      recognise: profiles ? recogniser(profiles) : () => null,
     }),
   );
   agent.start();
-  const server = stack.use(createServer({ readings: agent, logger, version, tokens }));
+  const control = new HostControl({
+    policies,
+    enforcer,
+    killer,
+    audit,
+    history: store.history,
+    nowMs,
+    find: (pid) => policies.live(pid),
+    processes: () => agent.processes(),
+    isApp: (name) => agent.hasApp(name) || (profiles?.byId(name) ?? null) !== null,
+  });
+  const server = stack.use(createServer({ readings: agent, control, logger, version, tokens, peerCredentials }));
   const { urls, socketPath } = await server.listen({ tcp: config.listen, socketPath: config.socket });
   removesAtEnd = config.detachOnExit;
   logger.info({ urls, socketPath, cgroup, adopted: accounting.adopted }, accounting.adopted ? 'adopted' : 'accounting');
@@ -117,8 +160,7 @@ async function lock(directory: string): Promise<Server> {
   }
 }
 
-function recogniser(): (executable: string | null, command: string) => string | null {
-  const profiles = loadProfiles();
+function recogniser(profiles: Profiles): (executable: string | null, command: string) => string | null {
   return (executable, command) => profiles.recognise({ executable, command })?.id ?? null;
 }
 

@@ -14,6 +14,7 @@ import {
 } from './counters.ts';
 import { Exposition, label } from './exposition.ts';
 import { COUNTED_REASONS } from './kernel-row.ts';
+import { type PolicySeries, writePolicies } from './policies/policy-metrics.ts';
 import type { Process, Status, UnattributedTraffic, Verdict } from './readings.ts';
 
 /** One app's share of `/metrics`. */
@@ -31,6 +32,11 @@ export interface MetricsInput {
   /** Of live processes. */
   verdicts: ReadonlyMap<string, Verdict>;
   status: Status;
+  policies: readonly PolicySeries[];
+  /** Times that the kernel could not be told whom a policy holds. */
+  policyErrors: number;
+  /** Rows of the history that went before their time. */
+  historyRowsPruned: number;
 }
 
 const OTHER = 'other';
@@ -134,6 +140,10 @@ export class Metrics {
     writeSockets(out, input.sockets);
     if (input.processes) writeProcesses(out, input.processes);
     writeAgent(out, input.status, dropped, this.#highWater);
+    writePolicies(out, input.policies, input.policyErrors);
+    const pruned = 'relayledger_history_rows_pruned_total';
+    out.family(pruned, 'counter', 'Rows of the history that went before their time, because there were too many.');
+    out.sample(pruned, '', input.historyRowsPruned);
     out.append(await this.#registry.metrics());
     return out.end();
   }

@@ -77,6 +77,19 @@ export class NetworkNamespaces {
     }
   }
 
+  /** Runs `fn`, which must be synchronous, inside one namespace after the other; those that go meanwhile are left out. */
+  visit(fn: (inode: number) => void): void {
+    for (const [inode, { path }] of this.#paths) {
+      try {
+        withNetworkNamespace(path, () => {
+          if (inodeOf('/proc/thread-self/ns/net') === inode) fn(inode);
+        });
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'BPF_NAMESPACE') throw error;
+      }
+    }
+  }
+
   #rediscover(inode: number): { path: string; name: string | null } | undefined {
     this.discover();
     return this.#paths.get(inode);

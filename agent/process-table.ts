@@ -57,6 +57,8 @@ export interface TableListener {
   /** What a process's counters rose by since the last poll; the vector is used again. */
   changed(record: ProcessRecord, delta: Counters): void;
   started(record: ProcessRecord): void;
+  /** What a policy may match it by is new: its names, its user, what it executes. */
+  described(record: ProcessRecord): void;
   ended(record: ProcessRecord): void;
 }
 
@@ -255,6 +257,7 @@ export class ProcessTable {
     const { profile, unit, container, name } = record;
     record.app = appOf({ profile, unit, container, executable: record.details.executable, name });
     record.dirty = true;
+    this.#listener.described(record);
   }
 
   #isAlive(record: ProcessRecord): boolean {
@@ -310,6 +313,7 @@ export class ProcessTable {
     if (uid !== record.uid) {
       record.uid = uid;
       record.dirty = true;
+      this.#listener.described(record);
     }
     if (this.#sameName(record.name, at)) return;
     record.name = readText(this.#view, at, NAME_LENGTH);

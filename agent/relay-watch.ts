@@ -2,6 +2,7 @@ import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts
 import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
 import type { FlowTable } from './flow-table.ts';
 import { PipeEnds } from './pipe-ends.ts';
+import type { RuledFlow } from './policies/policy.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
@@ -104,6 +105,12 @@ export class RelayWatch {
       receivedBytes: earlier.receivedBytes + now.receivedBytes,
       sentBytes: earlier.sentBytes + now.sentBytes,
     };
+  }
+
+  /** A process's flows that are ruled relayed, by the kernel's ids. */
+  ruledFlows(record: ProcessRecord): RuledFlow[] {
+    const flows = this.#options.ledger.ruledFlows(keyOf(record));
+    return flows.map(({ id, role, relayedBytes }) => ({ flow: Number(id), role, relayedBytes }));
   }
 
   relays(): RelayReading[] {

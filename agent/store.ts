@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Counters, makeCounters } from './counters.ts';
 import { AgentError } from './errors.ts';
+import { HistoryRecords } from './history.ts';
+import { PolicyRecords } from './policies/policy-records.ts';
 
 /** A process as it is kept on disk: its identity, what of its traffic is in its app's total, and how it was described. */
 export interface StoredProcess {
@@ -48,10 +50,19 @@ const FREED_EARLIER = 2;
 export class Store implements Disposable {
   readonly #db: DatabaseSync;
   readonly #path: string;
+  readonly policies: PolicyRecords;
+  readonly history: HistoryRecords;
 
   private constructor(db: DatabaseSync, path: string) {
     this.#db = db;
     this.#path = path;
+    this.policies = new PolicyRecords(db);
+    this.history = new HistoryRecords(db);
+  }
+
+  /** For what keeps tables of its own beside these. */
+  get database(): DatabaseSync {
+    return this.#db;
   }
 
   /** @throws AGENT_STATE_UNUSABLE */
@@ -155,11 +166,13 @@ export class Store implements Disposable {
           putProcess.run(tgid, String(startNs), app, encode(counters), exitedAtMs, freed, description);
         }
         this.#setMeta('freed', encode(freed));
+        this.history.write();
       });
     } catch (cause) {
       const message = `cannot write to ${this.#path}: ${(cause as Error).message}`;
       throw new AgentError('AGENT_STATE_UNUSABLE', message, { cause });
     }
+    this.history.written();
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { isIPv4 } from 'node:net';
 import { ProblemError } from './problems.ts';
 import type { Token, TokenRole } from './tokens.ts';
@@ -11,6 +12,15 @@ export interface Peer {
   local: boolean;
   /** Name and role of the bearer token that was sent, where it is a valid one. */
   token: { name: string; role: TokenRole } | null;
+  /** By the Unix socket: who connected, as the kernel says; null where it can't tell. */
+  credentials: Credentials | null;
+  /** By TCP. */
+  address: string | null;
+}
+
+export interface Credentials {
+  pid: number;
+  uid: number;
 }
 
 declare module 'fastify' {
@@ -49,13 +59,36 @@ function bearerToken(header: string | undefined): string | undefined {
 }
 
 /** Who sent this request. */
-export function peerOf(request: IncomingMessage, transport: Peer['transport'], tokens: readonly Token[]): Peer {
+export function peerOf(
+  request: IncomingMessage,
+  transport: Peer['transport'],
+  tokens: readonly Token[],
+  credentialsOf: CredentialsOf = () => null,
+): Peer {
   const presented = bearerToken(request.headers.authorization);
   const found = presented === undefined ? undefined : findToken(tokens, presented);
   return {
     transport,
     local: transport === 'unix' || isLoopbackAddress(request.socket.remoteAddress ?? ''),
     token: found === undefined ? null : { name: found.name, role: found.role },
+    credentials: transport === 'unix' ? credentialsOf(request.socket) : null,
+    address: transport === 'unix' ? null : (request.socket.remoteAddress ?? null),
+  };
+}
+
+/** Who is at the other end of a Unix socket. */
+export type CredentialsOf = (socket: Socket) => Credentials | null;
+
+/** Asks the kernel once a connection. Node has no public way to a socket's descriptor, and hasn't moved it in years. */
+export function credentialsReader(read: (fd: number) => Credentials | null): CredentialsOf {
+  const known = new WeakMap<Socket, Credentials | null>();
+  return (socket) => {
+    const earlier = known.get(socket);
+    if (earlier !== undefined) return earlier;
+    const fd = (socket as { _handle?: { fd?: unknown } | null })._handle?.fd;
+    const found = typeof fd === 'number' && fd >= 0 ? read(fd) : null;
+    known.set(socket, found);
+    return found;
   };
 }
 
@@ -86,4 +119,23 @@ export function requireReader(request: IncomingMessage, peer: Peer, hostNames: r
   else if (host !== undefined && !isHostAllowed(host, hostNames)) {
     throw new ProblemError('host-not-allowed', 'The request was meant for another host than this one.');
   }
+}
+
+/**
+ * Throws the problem with which a request is refused that may not change anything: that takes root on the Unix socket,
+ * or a token of the role `control`. Reading over loopback takes neither, so a page in a browser could ask for it.
+ */
+export function requireController(peer: Peer): void {
+  if (peer.transport === 'unix') {
+    if (peer.credentials?.uid === 0 || peer.token?.role === 'control') return;
+    const who = peer.credentials === null ? 'it is not known who asks' : `uid ${peer.credentials.uid} is not root`;
+    throw new ProblemError('control-not-permitted', `Only root may change anything over the Unix socket: ${who}.`);
+  }
+  if (peer.token?.role === 'control') return;
+  if (peer.token !== null) {
+    throw new ProblemError('control-not-permitted', `The token ${peer.token.name} may read, not change anything.`);
+  }
+  throw new ProblemError('token-required', 'Changing anything takes the Unix socket as root, or a bearer token.', {
+    headers: { 'www-authenticate': 'Bearer realm="relayledger"' },
+  });
 }

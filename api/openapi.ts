@@ -47,6 +47,11 @@ export function openApiOptions(version: string): FastifyDynamicSwaggerOptions {
       tags: [
         { name: 'readings', description: 'Processes, apps, sockets and flows with their bytes' },
         { name: 'relays', description: "Who carries other people's traffic, how much of it, and how that is known" },
+        {
+          name: 'control',
+          description:
+            'Caps, quotas and denials; disconnecting and killing; who did what. Changes take root on the Unix socket, or a token with the role control',
+        },
         { name: 'agent', description: 'The agent itself' },
       ],
       components: {

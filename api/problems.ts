@@ -4,19 +4,29 @@ import { ApiError } from './errors.ts';
 
 export type ProblemCode =
   | 'body-too-large'
+  | 'control-not-permitted'
+  | 'enforcement-full'
+  | 'enforcement-unavailable'
+  | 'enforcement-unsupported'
   | 'headers-too-large'
   | 'host-not-allowed'
   | 'internal-error'
   | 'invalid-body'
   | 'invalid-cursor'
   | 'invalid-parameter'
+  | 'invalid-policy'
   | 'malformed-body'
   | 'malformed-request'
   | 'malformed-url'
   | 'method-not-allowed'
   | 'not-acceptable'
   | 'not-ready'
+  | 'policy-not-found'
+  | 'policy-read-only'
+  | 'process-changed'
   | 'process-not-found'
+  | 'process-protected'
+  | 'reason-required'
   | 'request-timeout'
   | 'route-not-found'
   | 'shutting-down'
@@ -39,6 +49,26 @@ export const problems: Readonly<Record<ProblemCode, ProblemKind>> = {
     status: 413,
     title: 'The body is too large',
     remedy: 'Send at most 64 KiB.',
+  },
+  'control-not-permitted': {
+    status: 403,
+    title: 'This peer may not change anything',
+    remedy: 'Use the Unix socket as root, or a bearer token with the role control.',
+  },
+  'enforcement-full': {
+    status: 409,
+    title: 'There is no room for another policy',
+    remedy: 'Remove a policy that is no longer needed.',
+  },
+  'enforcement-unavailable': {
+    status: 503,
+    title: 'This agent cannot enforce anything now',
+    remedy: 'See what /v1/status says is missing. Nothing was changed.',
+  },
+  'enforcement-unsupported': {
+    status: 422,
+    title: 'This kernel lacks what the policy needs',
+    remedy: 'Leave out what detail names, or use a newer kernel. Nothing was changed.',
   },
   'headers-too-large': {
     status: 431,
@@ -71,6 +101,11 @@ export const problems: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'A parameter is unknown or has a value it cannot have',
     remedy: 'Correct the parameters listed in errors.',
   },
+  'invalid-policy': {
+    status: 422,
+    title: 'The policy cannot be put in force as it is',
+    remedy: 'Correct the members listed in errors. Nothing was changed.',
+  },
   'malformed-body': {
     status: 400,
     title: 'The body is not JSON',
@@ -101,10 +136,35 @@ export const problems: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'The agent is not ready yet',
     remedy: 'Ask again in a second; if it lasts, see what /v1/status says is missing.',
   },
+  'policy-not-found': {
+    status: 404,
+    title: 'No policy has this name',
+    remedy: 'See /v1/policies for the names.',
+  },
+  'policy-read-only': {
+    status: 409,
+    title: 'The policy belongs to the configuration file',
+    remedy: 'Change it there and restart the agent, or use another name.',
+  },
+  'process-changed': {
+    status: 409,
+    title: 'The pid belongs to another process now, or its process has ended',
+    remedy: 'Look the process up again; nothing was done.',
+  },
   'process-not-found': {
     status: 404,
     title: 'No process with this pid is known',
     remedy: 'Only processes that touched the network are known, and ended ones for a while: see /v1/processes.',
+  },
+  'process-protected': {
+    status: 403,
+    title: 'The process is protected',
+    remedy: 'Be sure, then set force and give a reason, which goes into the audit.',
+  },
+  'reason-required': {
+    status: 422,
+    title: 'Force needs a reason',
+    remedy: 'Say why in reason; it goes into the audit.',
   },
   'request-timeout': {
     status: 408,
@@ -210,6 +270,21 @@ export function problemBody(problem: ProblemError, url: string, requestId?: stri
   };
 }
 
+/** What the agent refuses, under our codes. */
+const agentProblems = new Map<string | undefined, ProblemCode>([
+  ['POLICY_INVALID', 'invalid-policy'],
+  ['POLICY_READ_ONLY', 'policy-read-only'],
+  ['POLICY_UNKNOWN', 'policy-not-found'],
+  ['ENFORCEMENT_FULL', 'enforcement-full'],
+  ['ENFORCEMENT_UNAVAILABLE', 'enforcement-unavailable'],
+  ['ENFORCEMENT_UNSUPPORTED', 'enforcement-unsupported'],
+  ['PROCESS_UNKNOWN', 'process-not-found'],
+  ['PROCESS_CHANGED', 'process-changed'],
+  ['PROCESS_PROTECTED', 'process-protected'],
+  ['REASON_MISSING', 'reason-required'],
+  ['HISTORY_RANGE_INVALID', 'invalid-parameter'],
+]);
+
 const fastifyProblems = new Map<string | undefined, ProblemCode>([
   ['FST_ERR_BAD_URL', 'malformed-url'],
   ['FST_ERR_MAX_PARAM_LENGTH', 'url-too-long'],
@@ -258,7 +333,13 @@ export function problemFrom(error: unknown): ProblemError {
     message?: string;
     validation?: ValidationFault[];
     validationContext?: string;
+    faults?: readonly { in?: ProblemDetail['in']; name: string; detail: string }[];
   };
+  const agentCode = agentProblems.get(known?.code);
+  if (agentCode !== undefined) {
+    const errors = (known.faults ?? []).map((fault): ProblemDetail => ({ in: 'body', ...fault }));
+    return new ProblemError(agentCode, sentence(known.message ?? ''), { cause: error, errors });
+  }
   if (Array.isArray(known?.validation)) {
     const where = places.get(known.validationContext) ?? 'body';
     const errors = known.validation.map((fault) => validationDetail(fault, where));
@@ -279,4 +360,9 @@ export function problemFrom(error: unknown): ProblemError {
   return new ProblemError('internal-error', "The cause is in the agent's log under this request id.", {
     cause: error,
   });
+}
+
+/** Errors are worded to stand after a colon, details of problems as sentences. */
+function sentence(message: string): string {
+  return `${message.slice(0, 1).toUpperCase()}${message.slice(1)}${/[.?!]$/.test(message) ? '' : '.'}`;
 }

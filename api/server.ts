@@ -2,9 +2,10 @@ import type { IncomingMessage } from 'node:http';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import fastify, { LogController } from 'fastify';
+import type { Control } from '../agent/control.ts';
 import type { Readings } from '../agent/readings.ts';
-import type { Peer } from './access.ts';
-import { peerOf, requireReader } from './access.ts';
+import type { Credentials, Peer } from './access.ts';
+import { credentialsReader, peerOf, requireReader } from './access.ts';
 import { Documentation } from './documentation.ts';
 import { EventStreams } from './event-stream.ts';
 import type { Listening, ListenPlaces } from './listen.ts';
@@ -15,20 +16,27 @@ import { convertParameters } from './parameters.ts';
 import { ProblemError, problemBody, problemFrom, problemMediaType } from './problems.ts';
 import { agentRoutes, eventRoutes } from './routes/agent.ts';
 import type { Api } from './routes/api.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { controlRoutes } from './routes/control.ts';
 import { documentPageRoutes, documentRoutes } from './routes/documents.ts';
 import { flowRoutes } from './routes/flows.ts';
 import { healthRoutes } from './routes/health.ts';
+import { historyRoutes } from './routes/history.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { policyRoutes } from './routes/policies.ts';
 import { processRoutes } from './routes/processes.ts';
 import { relayRoutes } from './routes/relays.ts';
 import type { Token } from './tokens.ts';
 
 export interface ServerOptions {
   readings: Readings;
+  control: Control;
   logger: FastifyBaseLogger;
   version: string;
   /** From `readTokenFile`; without any, only loopback and the Unix socket can be listened on. */
   tokens?: readonly Token[];
+  /** Who is at the other end of a Unix socket's descriptor. Without it nobody is root there. */
+  peerCredentials?: (fd: number) => Credentials | null;
   /** Further names by which this host is asked over loopback, such as one from /etc/hosts. */
   hostNames?: readonly string[];
   maxSubscribers?: number;
@@ -127,11 +135,12 @@ function limitRemotePeers(app: Api): void {
 
 interface RouteParts {
   readings: Readings;
+  control: Control;
   streams: EventStreams;
   documentation: Documentation;
 }
 
-function addRoutes(app: Api, { readings, streams, documentation }: RouteParts): void {
+function addRoutes(app: Api, { readings, control, streams, documentation }: RouteParts): void {
   app.addHook('preValidation', async (request) => {
     const { params, querystring } = (request.routeOptions.schema ?? {}) as Record<string, ParameterSchema | undefined>;
     if (params !== undefined) request.params = convertParameters(params, request.params as RawParameters, 'path');
@@ -146,6 +155,10 @@ function addRoutes(app: Api, { readings, streams, documentation }: RouteParts): 
     processRoutes(scope, readings);
     flowRoutes(scope, readings);
     relayRoutes(scope, readings);
+    policyRoutes(scope, control);
+    controlRoutes(scope, control);
+    auditRoutes(scope, control);
+    historyRoutes(scope, control);
     documentRoutes(scope, documentation);
   });
   app.register(async (scope: Api) => {
@@ -182,7 +195,8 @@ function createApp(logger: FastifyBaseLogger): Api {
 }
 
 export function createServer(options: ServerOptions): ApiServer {
-  const { readings, version, tokens = [] } = options;
+  const { readings, control, version, tokens = [] } = options;
+  const credentialsOf = credentialsReader(options.peerCredentials ?? (() => null));
   const hostNames = (options.hostNames ?? []).map((name) => name.toLowerCase());
   const unixRequests = new WeakSet<IncomingMessage>();
   const listening: Listening[] = [];
@@ -202,7 +216,7 @@ export function createServer(options: ServerOptions): ApiServer {
     },
     addRoutes: (app) => addRoutes(app, parts),
   });
-  const parts: RouteParts = { readings, streams, documentation };
+  const parts: RouteParts = { readings, control, streams, documentation };
 
   const app = createApp(options.logger);
   app.decorateRequest('peer', null as unknown as Peer);
@@ -213,7 +227,7 @@ export function createServer(options: ServerOptions): ApiServer {
     if (closing) {
       throw new ProblemError('shutting-down', 'The agent is stopping.', { headers: { connection: 'close' } });
     }
-    request.peer = peerOf(request.raw, unixRequests.has(request.raw) ? 'unix' : 'tcp', tokens);
+    request.peer = peerOf(request.raw, unixRequests.has(request.raw) ? 'unix' : 'tcp', tokens, credentialsOf);
   });
   // Before tokens are judged, so that they cannot be guessed at full speed.
   limitRemotePeers(app);

@@ -1,11 +1,17 @@
 import { libc } from './libbpf.ts';
 
 const CLOCK_REALTIME = 0;
+const CLOCK_MONOTONIC = 1;
 const CLOCK_BOOTTIME = 7;
 
 /** CLOCK_BOOTTIME, which the programs stamp with: nanoseconds since boot, time asleep included. */
 export function bootTimeNs(): bigint {
   return readClock(CLOCK_BOOTTIME);
+}
+
+/** CLOCK_MONOTONIC, which TCP stamps its packets with: as boot time, without time asleep. */
+export function monotonicTimeNs(): bigint {
+  return readClock(CLOCK_MONOTONIC);
 }
 
 /** The wall clock in ms since the epoch, finer than Date.now(): what is converted from boot time twice comes out alike. */

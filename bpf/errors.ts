@@ -23,7 +23,9 @@ export type BpfErrorCode =
   | 'BPF_NUMBER_TOO_BIG'
   | 'BPF_MOUNT'
   | 'BPF_NAMESPACE'
-  | 'BPF_NAMESPACE_LOST';
+  | 'BPF_NAMESPACE_LOST'
+  | 'PROCESS_GONE'
+  | 'PROCESS_SIGNAL';
 
 export interface BpfErrorDetails {
   /** errno as libbpf or libc gave it; its sign does not matter. */

@@ -11,6 +11,15 @@ export const RlDirection = {
 } as const;
 export type RlDirection = (typeof RlDirection)[keyof typeof RlDirection];
 
+/** `enum rl_early_term` */
+export const RlEarlyTerm = {
+  earlyName: 1,
+  earlyExecutable: 2,
+  earlyExecutableName: 4,
+  earlyUid: 8,
+} as const;
+export type RlEarlyTerm = (typeof RlEarlyTerm)[keyof typeof RlEarlyTerm];
+
 /** `enum rl_lost` */
 export const RlLost = {
   process: 0,
@@ -23,6 +32,22 @@ export const RlLost = {
   losses: 7,
 } as const;
 export type RlLost = (typeof RlLost)[keyof typeof RlLost];
+
+/** `enum rl_policy_flag` */
+export const RlPolicyFlag = {
+  policyRelay: 1,
+  policySent: 2,
+  policyReceived: 4,
+  policyQuota: 8,
+  policyQuotaThrottle: 16,
+  policyQuotaDeny: 32,
+  policyDenyInbound: 64,
+  policyDenyOutbound: 128,
+  policyReject: 256,
+  policyEarly: 512,
+  policyInstalled: 1024,
+} as const;
+export type RlPolicyFlag = (typeof RlPolicyFlag)[keyof typeof RlPolicyFlag];
 
 /** `enum rl_process_event_type` */
 export const RlProcessEventType = {
@@ -60,6 +85,97 @@ export const RlUnattributed = {
   unattributed: 5,
 } as const;
 export type RlUnattributed = (typeof RlUnattributed)[keyof typeof RlUnattributed];
+
+/** `struct rl_allowance`, 128 bytes. */
+export interface RlAllowance {
+  readonly usedUntilNs: bigint;
+  readonly passedBytes: number;
+  readonly fairCost: number;
+  readonly fairRate: number;
+  readonly epochEndsNs: bigint;
+  readonly limitRate: number;
+  readonly epoch: number;
+  readonly activeFlows: number;
+  readonly throttledBytes: number;
+  readonly epochBeganNs: bigint;
+  readonly epochPassedBytes: number;
+  readonly epochDrops: number;
+  readonly lastActiveFlows: number;
+  readonly droppedPackets: number;
+  readonly deniedPackets: number;
+  readonly quotaPackets: number;
+  readonly lastHeldBackNs: bigint;
+  readonly activeStreams: number;
+  readonly lastActiveStreams: number;
+}
+export const RL_ALLOWANCE_SIZE = 128;
+export const RL_ALLOWANCE_OFFSET = {
+  usedUntilNs: 0,
+  passedBytes: 8,
+  fairCost: 16,
+  fairRate: 24,
+  epochEndsNs: 32,
+  limitRate: 40,
+  epoch: 48,
+  activeFlows: 52,
+  throttledBytes: 56,
+  epochBeganNs: 64,
+  epochPassedBytes: 72,
+  epochDrops: 80,
+  lastActiveFlows: 84,
+  droppedPackets: 88,
+  deniedPackets: 96,
+  quotaPackets: 104,
+  lastHeldBackNs: 112,
+  activeStreams: 120,
+  lastActiveStreams: 124,
+} as const;
+export function readRlAllowance(view: DataView, offset: number): RlAllowance {
+  return {
+    usedUntilNs: view.getBigUint64(offset, true),
+    passedBytes: readU64(view, offset + 8),
+    fairCost: readU64(view, offset + 16),
+    fairRate: readU64(view, offset + 24),
+    epochEndsNs: view.getBigUint64(offset + 32, true),
+    limitRate: readU64(view, offset + 40),
+    epoch: view.getUint32(offset + 48, true),
+    activeFlows: view.getUint32(offset + 52, true),
+    throttledBytes: readU64(view, offset + 56),
+    epochBeganNs: view.getBigUint64(offset + 64, true),
+    epochPassedBytes: readU64(view, offset + 72),
+    epochDrops: view.getUint32(offset + 80, true),
+    lastActiveFlows: view.getUint32(offset + 84, true),
+    droppedPackets: readU64(view, offset + 88),
+    deniedPackets: readU64(view, offset + 96),
+    quotaPackets: readU64(view, offset + 104),
+    lastHeldBackNs: view.getBigUint64(offset + 112, true),
+    activeStreams: view.getUint32(offset + 120, true),
+    lastActiveStreams: view.getUint32(offset + 124, true),
+  };
+}
+
+/** `struct rl_destroy`, 16 bytes. */
+export interface RlDestroy {
+  readonly slot: number;
+  readonly generation: number;
+  readonly ruledOnly: number;
+  readonly destroyed: number;
+}
+export const RL_DESTROY_SIZE = 16;
+export const RL_DESTROY_OFFSET = {
+  slot: 0,
+  generation: 4,
+  ruledOnly: 8,
+  destroyed: 12,
+} as const;
+export function readRlDestroy(view: DataView, offset: number): RlDestroy {
+  return {
+    slot: view.getUint32(offset, true),
+    generation: view.getUint32(offset + 4, true),
+    ruledOnly: view.getUint32(offset + 8, true),
+    destroyed: view.getUint32(offset + 12, true),
+  };
+}
 
 /** `struct rl_fifo`, 16 bytes. */
 export interface RlFifo {
@@ -203,6 +319,38 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
   };
 }
 
+/** `struct rl_held`, 72 bytes. */
+export interface RlHeld {
+  readonly usedUntilNs: readonly number[];
+  readonly ownPacing: number;
+  readonly pacing: number;
+  readonly clamp: number;
+  readonly epochs: readonly (readonly number[])[];
+  readonly window: number;
+  readonly ownWindow: number;
+}
+export const RL_HELD_SIZE = 72;
+export const RL_HELD_OFFSET = {
+  usedUntilNs: 0,
+  ownPacing: 16,
+  pacing: 24,
+  clamp: 28,
+  epochs: 32,
+  window: 64,
+  ownWindow: 68,
+} as const;
+export function readRlHeld(view: DataView, offset: number): RlHeld {
+  return {
+    usedUntilNs: readArray(2, (i) => readU64(view, offset + i * 8)),
+    ownPacing: readU64(view, offset + 16),
+    pacing: view.getUint32(offset + 24, true),
+    clamp: view.getUint32(offset + 28, true),
+    epochs: readArray(2, (i) => readArray(4, (j) => view.getUint32(offset + 32 + i * 16 + j * 4, true))),
+    window: view.getUint32(offset + 64, true),
+    ownWindow: view.getUint32(offset + 68, true),
+  };
+}
+
 /** `struct rl_interface`, 160 bytes. */
 export interface RlInterface {
   readonly key: RlInterfaceKey;
@@ -315,6 +463,23 @@ export function readRlInterfaceName(view: DataView, offset: number): RlInterface
   };
 }
 
+/** `struct rl_limit`, 16 bytes. */
+export interface RlLimit {
+  readonly rateBytesPerSecond: number;
+  readonly cost: number;
+}
+export const RL_LIMIT_SIZE = 16;
+export const RL_LIMIT_OFFSET = {
+  rateBytesPerSecond: 0,
+  cost: 8,
+} as const;
+export function readRlLimit(view: DataView, offset: number): RlLimit {
+  return {
+    rateBytesPerSecond: readU64(view, offset),
+    cost: readU64(view, offset + 8),
+  };
+}
+
 /** `struct rl_pair`, 200 bytes. */
 export interface RlPair {
   readonly moved: number;
@@ -411,6 +576,74 @@ export function readRlPeerKey(view: DataView, offset: number): RlPeerKey {
   };
 }
 
+/** `struct rl_policy`, 576 bytes. */
+export interface RlPolicy {
+  readonly flags: RlPolicyFlag;
+  readonly firstPort: number;
+  readonly lastPort: number;
+  readonly limits: readonly RlLimit[];
+  readonly quotaBytes: number;
+  readonly quotaPeriodNs: bigint;
+  readonly earlyTerms: RlEarlyTerm;
+  readonly earlyUid: number;
+  readonly earlyExecutable: number;
+  readonly earlyExecutableName: number;
+  readonly earlyName: string;
+  readonly name: string;
+  readonly quotaUsedBytes: number;
+  readonly quotaEndsNs: bigint;
+  readonly refusedCalls: number;
+  readonly exhausted: number;
+  readonly unpaced: number;
+  readonly quotaPassedBytes: readonly number[];
+  readonly allowances: readonly RlAllowance[];
+}
+export const RL_POLICY_SIZE = 576;
+export const RL_POLICY_OFFSET = {
+  flags: 0,
+  firstPort: 4,
+  lastPort: 6,
+  limits: 8,
+  quotaBytes: 40,
+  quotaPeriodNs: 48,
+  earlyTerms: 64,
+  earlyUid: 68,
+  earlyExecutable: 72,
+  earlyExecutableName: 80,
+  earlyName: 88,
+  name: 128,
+  quotaUsedBytes: 256,
+  quotaEndsNs: 264,
+  refusedCalls: 272,
+  exhausted: 280,
+  unpaced: 284,
+  quotaPassedBytes: 288,
+  allowances: 320,
+} as const;
+export function readRlPolicy(view: DataView, offset: number): RlPolicy {
+  return {
+    flags: view.getUint32(offset, true) as RlPolicyFlag,
+    firstPort: view.getUint16(offset + 4, true),
+    lastPort: view.getUint16(offset + 6, true),
+    limits: readArray(2, (i) => readRlLimit(view, offset + 8 + i * 16)),
+    quotaBytes: readU64(view, offset + 40),
+    quotaPeriodNs: view.getBigUint64(offset + 48, true),
+    earlyTerms: view.getUint32(offset + 64, true) as RlEarlyTerm,
+    earlyUid: view.getUint32(offset + 68, true),
+    earlyExecutable: readU64(view, offset + 72),
+    earlyExecutableName: readU64(view, offset + 80),
+    earlyName: readText(view, offset + 88, 16),
+    name: readText(view, offset + 128, 128),
+    quotaUsedBytes: readU64(view, offset + 256),
+    quotaEndsNs: view.getBigUint64(offset + 264, true),
+    refusedCalls: readU64(view, offset + 272),
+    exhausted: view.getUint32(offset + 280, true),
+    unpaced: view.getUint32(offset + 284, true),
+    quotaPassedBytes: readArray(2, (i) => readU64(view, offset + 288 + i * 8)),
+    allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 128)),
+  };
+}
+
 /** `struct rl_process`, 384 bytes. */
 export interface RlProcess {
   readonly startNs: bigint;
@@ -421,6 +654,7 @@ export interface RlProcess {
   readonly execs: number;
   readonly name: string;
   readonly firstSeenNs: bigint;
+  readonly policies: number;
   readonly wireRx: RlWire;
   readonly wireTx: RlWire;
   readonly unsent: RlWire;
@@ -436,6 +670,7 @@ export const RL_PROCESS_OFFSET = {
   execs: 28,
   name: 32,
   firstSeenNs: 48,
+  policies: 56,
   wireRx: 64,
   wireTx: 128,
   unsent: 144,
@@ -451,6 +686,7 @@ export function readRlProcess(view: DataView, offset: number): RlProcess {
     execs: view.getUint32(offset + 28, true),
     name: readText(view, offset + 32, 16),
     firstSeenNs: view.getBigUint64(offset + 48, true),
+    policies: readU64(view, offset + 56),
     wireRx: readRlWire(view, offset + 64),
     wireTx: readRlWire(view, offset + 128),
     unsent: readRlWire(view, offset + 144),
@@ -551,6 +787,23 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   return {
     startNs: view.getBigUint64(offset, true),
     tgid: view.getUint32(offset + 8, true),
+  };
+}
+
+/** `struct rl_ruling`, 8 bytes. */
+export interface RlRuling {
+  readonly generation: number;
+  readonly owedBytes: number;
+}
+export const RL_RULING_SIZE = 8;
+export const RL_RULING_OFFSET = {
+  generation: 0,
+  owedBytes: 4,
+} as const;
+export function readRlRuling(view: DataView, offset: number): RlRuling {
+  return {
+    generation: view.getUint32(offset, true),
+    owedBytes: view.getUint32(offset + 4, true),
   };
 }
 
@@ -771,7 +1024,7 @@ export function readRlThread(view: DataView, offset: number): RlThread {
   };
 }
 
-/** `struct rl_totals`, 256 bytes. */
+/** `struct rl_totals`, 264 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
@@ -780,8 +1033,9 @@ export interface RlTotals {
   readonly flowsUsed: number;
   readonly sinceNs: bigint;
   readonly sinceWallMs: number;
+  readonly earlyPolicies: number;
 }
-export const RL_TOTALS_SIZE = 256;
+export const RL_TOTALS_SIZE = 264;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
@@ -790,6 +1044,7 @@ export const RL_TOTALS_OFFSET = {
   flowsUsed: 232,
   sinceNs: 240,
   sinceWallMs: 248,
+  earlyPolicies: 256,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
@@ -800,6 +1055,7 @@ export function readRlTotals(view: DataView, offset: number): RlTotals {
     flowsUsed: readU64(view, offset + 232),
     sinceNs: view.getBigUint64(offset + 240, true),
     sinceWallMs: readU64(view, offset + 248),
+    earlyPolicies: readU64(view, offset + 256),
   };
 }
 
@@ -830,6 +1086,15 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    enum: 'rl_early_term',
+    values: {
+      RL_EARLY_NAME: 1,
+      RL_EARLY_EXECUTABLE: 2,
+      RL_EARLY_EXECUTABLE_NAME: 4,
+      RL_EARLY_UID: 8,
+    },
+  },
+  {
     enum: 'rl_lost',
     values: {
       RL_LOST_PROCESS: 0,
@@ -840,6 +1105,22 @@ export const layouts: readonly Layout[] = [
       RL_LOST_FLOW: 5,
       RL_LOST_PAIR: 6,
       RL_LOSSES: 7,
+    },
+  },
+  {
+    enum: 'rl_policy_flag',
+    values: {
+      RL_POLICY_RELAY: 1,
+      RL_POLICY_SENT: 2,
+      RL_POLICY_RECEIVED: 4,
+      RL_POLICY_QUOTA: 8,
+      RL_POLICY_QUOTA_THROTTLE: 16,
+      RL_POLICY_QUOTA_DENY: 32,
+      RL_POLICY_DENY_INBOUND: 64,
+      RL_POLICY_DENY_OUTBOUND: 128,
+      RL_POLICY_REJECT: 256,
+      RL_POLICY_EARLY: 512,
+      RL_POLICY_INSTALLED: 1024,
     },
   },
   {
@@ -877,6 +1158,41 @@ export const layouts: readonly Layout[] = [
       RL_TABLE_FULL: 3,
       RL_UNSENT: 4,
       RL_UNATTRIBUTED: 5,
+    },
+  },
+  {
+    struct: 'rl_allowance',
+    size: 128,
+    fields: {
+      used_until_ns: [0, 'u64'],
+      passed_bytes: [8, 'u64'],
+      fair_cost: [16, 'u64'],
+      fair_rate: [24, 'u64'],
+      epoch_ends_ns: [32, 'u64'],
+      limit_rate: [40, 'u64'],
+      epoch: [48, 'u32'],
+      active_flows: [52, 'u32'],
+      throttled_bytes: [56, 'u64'],
+      epoch_began_ns: [64, 'u64'],
+      epoch_passed_bytes: [72, 'u64'],
+      epoch_drops: [80, 'u32'],
+      last_active_flows: [84, 'u32'],
+      dropped_packets: [88, 'u64'],
+      denied_packets: [96, 'u64'],
+      quota_packets: [104, 'u64'],
+      last_held_back_ns: [112, 'u64'],
+      active_streams: [120, 'u32'],
+      last_active_streams: [124, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_destroy',
+    size: 16,
+    fields: {
+      slot: [0, 'u32'],
+      generation: [4, 'u32'],
+      ruled_only: [8, 'u32'],
+      destroyed: [12, 'u32'],
     },
   },
   {
@@ -935,6 +1251,19 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_held',
+    size: 72,
+    fields: {
+      used_until_ns: [0, 'u64[2]'],
+      own_pacing: [16, 'u64'],
+      pacing: [24, 'u32'],
+      clamp: [28, 'u32'],
+      epochs: [32, 'u32[2][4]'],
+      window: [64, 'u32'],
+      own_window: [68, 'u32'],
+    },
+  },
+  {
     struct: 'rl_interface',
     size: 160,
     fields: {
@@ -985,6 +1314,14 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_limit',
+    size: 16,
+    fields: {
+      rate_bytes_per_second: [0, 'u64'],
+      cost: [8, 'u64'],
+    },
+  },
+  {
     struct: 'rl_pair',
     size: 200,
     fields: {
@@ -1026,6 +1363,34 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_policy',
+    size: 576,
+    fields: {
+      flags: [0, 'enum rl_policy_flag'],
+      first_port: [4, 'u16'],
+      last_port: [6, 'u16'],
+      limits: [8, 'struct rl_limit[2]'],
+      quota_bytes: [40, 'u64'],
+      quota_period_ns: [48, 'u64'],
+      reserved: [56, 'u64'],
+      early_terms: [64, 'enum rl_early_term'],
+      early_uid: [68, 'u32'],
+      early_executable: [72, 'u64'],
+      early_executable_name: [80, 'u64'],
+      early_name: [88, 'char[16]'],
+      reserved_early: [104, 'u64[3]'],
+      name: [128, 'char[128]'],
+      quota_used_bytes: [256, 'u64'],
+      quota_ends_ns: [264, 'u64'],
+      refused_calls: [272, 'u64'],
+      exhausted: [280, 'u32'],
+      unpaced: [284, 'u32'],
+      quota_passed_bytes: [288, 'u64[2]'],
+      reserved_state: [304, 'u64[2]'],
+      allowances: [320, 'struct rl_allowance[2]'],
+    },
+  },
+  {
     struct: 'rl_process',
     size: 384,
     fields: {
@@ -1037,7 +1402,7 @@ export const layouts: readonly Layout[] = [
       execs: [28, 'u32'],
       name: [32, 'char[16]'],
       first_seen_ns: [48, 'u64'],
-      reserved: [56, 'u64'],
+      policies: [56, 'u64'],
       wire_rx: [64, 'struct rl_wire'],
       reserved_rx: [80, 'u64[6]'],
       wire_tx: [128, 'struct rl_wire'],
@@ -1087,6 +1452,14 @@ export const layouts: readonly Layout[] = [
       start_ns: [0, 'u64'],
       tgid: [8, 'u32'],
       reserved: [12, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_ruling',
+    size: 8,
+    fields: {
+      generation: [0, 'u32'],
+      owed_bytes: [4, 'u32'],
     },
   },
   {
@@ -1180,7 +1553,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_totals',
-    size: 256,
+    size: 264,
     fields: {
       object_id: [0, 'u64'],
       unattributed: [8, 'struct rl_wire[5][2]'],
@@ -1189,6 +1562,7 @@ export const layouts: readonly Layout[] = [
       flows_used: [232, 'u64'],
       since_ns: [240, 'u64'],
       since_wall_ms: [248, 'u64'],
+      early_policies: [256, 'u64'],
     },
   },
   {

@@ -217,20 +217,18 @@ static __noinline __u64 find_datagram_flow(struct sock *sk, struct rl_socket *s,
 		return 0;
 	if (thread->has_peer) {
 		thread->has_peer = 0;
-		if (s->nameless) {
-			/* what is kept is who sent to it last */
-		} else if (s->peer_port != thread->peer_port || !same_address(s->peer_address, thread->peer_address)) {
+		/* What is kept of a nameless socket is who sent to it last. */
+		if (!s->nameless && (s->peer_port != thread->peer_port || !same_address(s->peer_address, thread->peer_address))) {
 			s->peer_port = thread->peer_port;
 			__builtin_memcpy(s->peer_address, thread->peer_address, 16);
 			s->peer_flow = 0;
 		}
-	} else if (s->peer_port) { /* recv() without an address: most likely from whom it spoke with last */
-		s->nameless = 1;
+	} else {
+		s->nameless = 1; /* recv() without an address: from now on its packets tell */
+		if (!s->peer_port)
+			return 0; /* from nobody knows whom: no evidence of anything */
 		thread->peer_port = s->peer_port;
 		__builtin_memcpy(thread->peer_address, s->peer_address, 16);
-	} else {
-		s->nameless = 1;
-		return 0; /* from nobody knows whom: no evidence of anything */
 	}
 	/* Another thread may be writing here for another peer: only the flow itself says whose it is. */
 	__u64 known = s->peer_flow;
@@ -561,17 +559,19 @@ static __always_inline void note_send(struct rl_flow *f, __u64 id, struct rl_thr
 	thread->last_was_receive = 0;
 }
 
-static __always_inline void note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
+/* Its flow; 0 where there is none. */
+static __always_inline __u64 note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
 				       struct rl_thread *thread, struct task_struct *task, enum rl_direction direction,
 				       __u64 bytes)
 {
 	__u64 id = find_flow(sk, s, p, slot, thread);
 	struct rl_flow *f = get_flow(id);
 	if (!f)
-		return;
+		return 0;
 	bool is_datagram = s->protocol == RL_UDP;
 	if (direction == RL_RX)
 		note_receive(f, id, thread, task, slot, bytes, is_datagram);
 	else
 		note_send(f, id, thread, task, slot, bytes, is_datagram);
+	return id;
 }

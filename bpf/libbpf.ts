@@ -53,6 +53,7 @@ interface Libbpf {
 
   bpf_link__fd(link: Pointer): number;
   bpf_link__destroy(link: Pointer): number;
+  bpf_link_create(programFd: number, targetFd: number, attachType: number, options: null): number;
   bpf_link_detach(fd: number): number;
   bpf_link_update(fd: number, programFd: number, options: null): number;
   bpf_iter_create(linkFd: number): number;
@@ -138,6 +139,7 @@ const LIBBPF: Record<keyof Libbpf, Signature> = {
 
   bpf_link__fd: ['int', ptr],
   bpf_link__destroy: ['int', ptr],
+  bpf_link_create: ['int', 'int', 'int', 'int', ptr],
   bpf_link_detach: ['int', 'int'],
   bpf_link_update: ['int', 'int', 'int', ptr],
   bpf_iter_create: ['int', 'int'],
@@ -173,6 +175,8 @@ interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
   vasprintf(result: Memory, format: Pointer, args: Pointer): number;
+  /** Variadic in C; the calls made here take at most four arguments, which travel in registers either way. */
+  syscall(number: number, first: number, second: number, third: Pointer | null, fourth: number): number;
   free(address: Pointer): void;
 }
 
@@ -188,6 +192,7 @@ const LIBC: Record<keyof Libc, Signature> = {
   socket: ['int', 'int', 'int', 'int'],
   getsockopt: ['int', 'int', 'int', 'int', ptr, ptr],
   vasprintf: ['int', ptr, ptr, ptr],
+  syscall: ['long', 'long', 'long', 'long', ptr, 'long'],
   free: ['void', ptr],
 };
 

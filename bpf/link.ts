@@ -22,6 +22,17 @@ export class BpfLink implements Disposable {
     return new BpfLink(libbpf().bpf_link__fd(pointer), () => libbpf().bpf_link__destroy(pointer));
   }
 
+  /**
+   * Attaches a loaded program, of which only the file descriptor is known, to a cgroup or a network namespace.
+   * @param attachType of `enum bpf_attach_type`
+   * @throws BPF_ATTACH
+   */
+  static create(programFd: number, targetFd: number, attachType: number): BpfLink {
+    const fd = libbpf().bpf_link_create(programFd, targetFd, attachType, null);
+    if (fd < 0) throw new BpfError('BPF_ATTACH', 'cannot attach a pinned program', { errno: fd });
+    return new BpfLink(fd);
+  }
+
   /** @throws BPF_PIN where there is none. */
   static openPinned(path: string): BpfLink {
     return new BpfLink(openPin('link', path));

@@ -152,6 +152,40 @@ struct {
 	__type(value, struct rl_pair);
 } pair_scratch SEC(".maps");
 
+/* What processes are held to. The agent writes the first part of each, the programs the second. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, RL_MAX_POLICIES);
+	__type(key, __u32);
+	__type(value, struct rl_policy);
+} policies SEC(".maps");
+
+/* By flow index; written by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, RL_MAX_FLOWS);
+	__type(key, __u32);
+	__type(value, struct rl_ruling);
+} flow_rulings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct rl_held);
+} held_sockets SEC(".maps");
+
+/* What the destroy iterators are asked, and answer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rl_destroy);
+} destroy_requests SEC(".maps");
+
 /* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
 extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;

@@ -195,11 +195,25 @@ static __always_inline void connecting(struct bpf_sock *sk, enum rl_scope scope)
 	s->copied_valid = 0; /* a socket may be disconnected and connected anew */
 }
 
+/* What a connect or sendmsg program returns: 1, or 0 with the error that the caller gets. */
+static __always_inline int answer_call(struct bpf_sock_addr *ctx)
+{
+	struct rl_process *p = get_process(current_slot());
+	if (!p || !p->policies)
+		return 1;
+	int error = refuses_call(p->policies, bpf_ntohs(ctx->user_port));
+	if (!error)
+		return 1;
+	if (error == ECONNREFUSED)
+		bpf_set_retval(-ECONNREFUSED);
+	return 0;
+}
+
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
 	connecting(ctx->sk, scope_of_ip4(ctx->user_ip4));
-	return 1;
+	return answer_call(ctx);
 }
 
 SEC("cgroup/connect6")
@@ -207,7 +221,7 @@ int connect6(struct bpf_sock_addr *ctx)
 {
 	__be32 a[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
 	connecting(ctx->sk, scope_of_ip6(a));
-	return 1;
+	return answer_call(ctx);
 }
 
 /*
@@ -244,14 +258,14 @@ SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *ctx)
 {
 	note_peer4(ctx, RL_TX);
-	return 1;
+	return answer_call(ctx);
 }
 
 SEC("cgroup/sendmsg6")
 int sendmsg6(struct bpf_sock_addr *ctx)
 {
 	note_peer6(ctx, RL_TX);
-	return 1;
+	return answer_call(ctx);
 }
 
 SEC("cgroup/recvmsg4")

@@ -94,8 +94,9 @@ static __always_inline void charge(struct sock *sk, struct rl_socket *s, enum rl
 	if (slot == KERNEL_SLOT)
 		return;
 	refresh_user(p, task);
-	if (protocol != RL_OTHER && thread)
-		note_relay(sk, s, p, slot, thread, task, direction, bytes);
+	__u64 flow = protocol != RL_OTHER && thread ? note_relay(sk, s, p, slot, thread, task, direction, bytes) : 0;
+	if (p->policies)
+		use_quota(p->policies, flow, bytes, direction);
 }
 
 /* AF_UNIX carries no network payload; the ledger follows it, as one half of a relay may speak to the other by it. */

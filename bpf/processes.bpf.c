@@ -268,6 +268,7 @@ __noinline __u32 make_slot(__u64 address, bool own)
 		return KERNEL_SLOT;
 	}
 	store_details(address, slot, own);
+	match_early(slot, p);
 	announce(slot, generation, RL_PROCESS_SEEN);
 	return slot;
 }
@@ -344,6 +345,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct l
 	BPF_CORE_READ_INTO(&p->name, task, comm);
 	refresh_user(p, task);
 	store_details(bpf_get_current_task(), slot, true);
+	match_early(slot, p);
 	announce(slot, p->generation, RL_PROCESS_EXEC);
 	return 0;
 }

@@ -14,13 +14,20 @@
 
 #include "maps.bpf.h"
 
+#include "policies.bpf.c"
 #include "processes.bpf.c"
 #include "flows.bpf.h"
+#include "quotas.bpf.c"
+#include "deny.bpf.c"
 #include "owners.bpf.c"
 #include "ledger.bpf.c"
 #include "payload.bpf.c"
+#include "caps.bpf.c"
 #include "wire.bpf.c"
 #include "interfaces.bpf.c"
 #include "sockets.bpf.c"
+#include "windows.bpf.h"
+#include "pacing.bpf.c"
+#include "disconnect.bpf.c"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -28,6 +28,8 @@ enum rl_limits {
 	RL_FIFOS = 4,
 };
 
+#include "enforcement.h"
+
 enum rl_direction { RL_RX = 0, RL_TX = 1, RL_DIRECTIONS = 2 };
 
 /* RL_OTHER: neither TCP (MPTCP included) nor UDP: ICMP, raw IP, AF_PACKET. */
@@ -76,7 +78,7 @@ struct rl_process {
 	__u32 execs; /* how often it has called exec since it was first seen */
 	char name[RL_NAME_LENGTH];
 	__u64 first_seen_ns;
-	__u64 reserved;
+	__u64 policies; /* that hold for it: RL_PROCESS_POLICIES numbers of 16 bits, the lowest first; 0: none */
 	/* Packets come in and go out on other CPUs than the process runs on: cache lines of their own. */
 	struct rl_wire wire_rx;
 	__u64 reserved_rx[6];
@@ -351,6 +353,7 @@ struct rl_totals {
 	__u64 flows_used; /* likewise, through `free_flows` */
 	__u64 since_ns; /* when the accounting began */
 	__u64 since_wall_ms; /* the same on the wall clock, which may be set later */
+	__u64 early_policies; /* how many policies match processes that start later; written by the agent */
 };
 
 #endif

@@ -9,11 +9,7 @@
  * Blind:  packets without a socket (forwarded, TIME_WAIT, closed ports): interfaces.bpf.c has them.
  */
 
-#define IPV4_HEADER 20
-#define IPV6_HEADER 40
 #define IPV6_FRAGMENT_HEADER 8
-#define UDP_HEADER 8
-#define JUMBO_OPTION 8
 
 struct packet {
 	__u64 bytes;
@@ -185,9 +181,11 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 	if (!s || s->owner == KERNEL_SLOT) {
 		__u32 slot = mptcp_owner(skb);
 		p = get_process(slot);
-		if (slot != KERNEL_SLOT && p)
+		if (slot != KERNEL_SLOT && p) {
+			if (p->policies && s && hold_packet(skb, s, p->policies, direction) != PASS)
+				return DROP;
 			count_wire(p, direction, packet.bytes, packet.packets);
-		else
+		} else
 			count_unattributed(s && s->claim != RL_CLAIM_NONE ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, packet.bytes,
 					   packet.packets);
 		return 1;
@@ -205,10 +203,16 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 	if (direction == RL_RX && s->nameless)
 		note_sender(skb, s);
 	p = get_process(s->owner);
-	if (!p || p->generation != s->owner_generation)
+	if (!p || p->generation != s->owner_generation) {
 		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
-	else
-		count_wire(p, direction, packet.bytes, packet.packets);
+		return 1;
+	}
+	if (p->policies) {
+		int verdict = hold_packet(skb, s, p->policies, direction);
+		if (verdict != PASS) /* it never crosses the IP layer */
+			return direction == RL_TX && verdict == DROP_AS_FULL ? DROP_AS_FULL : DROP;
+	}
+	count_wire(p, direction, packet.bytes, packet.packets);
 	return 1;
 }
 

@@ -9,6 +9,7 @@ import type { Finding } from './judgement.ts';
 import { type PipeRelay, Pipes, roleOfPipe } from './pipes.ts';
 import type { RelayReading, VerdictChange } from './reading.ts';
 import { type Fifo, RelayProcess, type RuledPair } from './relay-process.ts';
+import { type RuledFlow, ruledFlowsOf } from './ruled-flows.ts';
 
 /*
  * Which process relays, since when, in which role and how many bytes? Fed with what changed in the kernel's evidence,
@@ -171,6 +172,12 @@ export class RelayLedger {
   isBilled(flow: string): boolean {
     const process = this.owners.get(flow)?.process;
     return process !== undefined && process.ruledPairsOf(flow).length > 0;
+  }
+
+  /** The flows that the verdict on a process rests on, as far as the kernel still has them, and what each has relayed. */
+  ruledFlows(processKey: string): RuledFlow[] {
+    const account = this.accounts.get(processKey);
+    return account ? ruledFlowsOf(account) : [];
   }
 
   /** All that relay or are suspected to, those that ended included until they are forgotten. */

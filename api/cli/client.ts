@@ -31,10 +31,14 @@ interface Answer {
   text: string;
 }
 
-function send(target: Target, path: string): Promise<Answer> {
+type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
+
+function send(target: Target, method: Method, path: string, body: unknown): Promise<Answer> {
   const headers: Record<string, string> = { accept: 'application/json, application/problem+json' };
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const options: RequestOptions = { headers, agent: false, timeout: timeoutMilliseconds };
+  const options: RequestOptions = { method, headers, agent: false, timeout: timeoutMilliseconds };
+  const payload = body === undefined ? undefined : JSON.stringify(body);
+  if (payload !== undefined) headers['content-type'] = 'application/json';
   let requestFunction = httpRequest;
   if ('url' in target) {
     if (target.token !== undefined) headers['authorization'] = `Bearer ${target.token}`;
@@ -56,7 +60,7 @@ function send(target: Target, path: string): Promise<Answer> {
   });
   request.on('timeout', () => request.destroy(new Error(`no answer in ${timeoutMilliseconds / 1000} seconds`)));
   request.on('error', reject);
-  request.end();
+  request.end(payload);
   return promise;
 }
 
@@ -68,10 +72,26 @@ export class ApiClient {
     this.#target = target;
   }
 
-  async get<T>(path: string): Promise<T> {
+  get<T>(path: string): Promise<T> {
+    return this.#ask('GET', path);
+  }
+
+  put<T>(path: string, body: unknown): Promise<T> {
+    return this.#ask('PUT', path, body);
+  }
+
+  post<T>(path: string, body: unknown): Promise<T> {
+    return this.#ask('POST', path, body);
+  }
+
+  delete<T>(path: string): Promise<T> {
+    return this.#ask('DELETE', path);
+  }
+
+  async #ask<T>(method: Method, path: string, sent?: unknown): Promise<T> {
     let answer: Answer;
     try {
-      answer = await send(this.#target, path);
+      answer = await send(this.#target, method, path, sent);
     } catch (error) {
       throw unreachable(this.#target, error as Error);
     }

@@ -1,8 +1,14 @@
 import { Command, CommanderError } from 'commander';
 import { errorCode } from '../errors.ts';
+import { addCap } from './cap.ts';
+import { addDeny } from './deny.ts';
+import { addDisconnect } from './disconnect.ts';
 import type { RunDoctor } from './doctor.ts';
 import { addDoctor } from './doctor.ts';
 import { addFlows } from './flows.ts';
+import { addHistory } from './history.ts';
+import { addKill } from './kill.ts';
+import { addPolicies } from './policies.ts';
 import { addPorts } from './ports.ts';
 import { addPs } from './ps.ts';
 import { addRelays } from './relays.ts';
@@ -50,6 +56,12 @@ function createProgram(parts: ProgramParts, setExitCode: (code: number) => void)
   addRelays(program, terminal);
   addPorts(program, terminal);
   addFlows(program, terminal);
+  addCap(program, terminal);
+  addDeny(program, terminal);
+  addDisconnect(program, terminal);
+  addKill(program, terminal);
+  addPolicies(program, terminal);
+  addHistory(program, terminal);
   addDoctor(program, terminal, parts.runDoctor, setExitCode);
   return program;
 }

@@ -31,6 +31,8 @@ t.test('without any option the documented defaults hold', async (t) => {
     detachOnExit: false,
     services: [],
     profiles: true,
+    protected: [],
+    policies: new Map(),
   });
 });
 
@@ -122,6 +124,14 @@ const LAYERS: readonly {
       ['tor', 'i2pd'],
       ['coturn', 'my relay'],
     ],
+  },
+  {
+    flag: 'protected',
+    key: 'protected',
+    yaml: '[postgres, /usr/sbin/sshd]',
+    variable: 'nginx',
+    argv: ['--protected', 'haproxy', '--protected=chronyd'],
+    values: [['postgres', '/usr/sbin/sshd'], ['nginx'], ['haproxy', 'chronyd']],
   },
   {
     flag: 'detach-on-exit',

@@ -2,7 +2,10 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { Accounting } from '../../agent/accounting.ts';
 import { Agent } from '../../agent/agent.ts';
+import { Audit } from '../../agent/audit.ts';
 import { type InterfaceBooks, nothingSeen, type Seen } from '../../agent/interface-books.ts';
+import { Policies } from '../../agent/policies/policies.ts';
+import { Protection } from '../../agent/protection.ts';
 import { Store } from '../../agent/store.ts';
 import { Users } from '../../agent/users.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -87,6 +90,7 @@ export function start(t: Test, host: Host, override: { maxApps?: number; metrics
       forgetGone: () => undefined,
     } as unknown as InterfaceBooks,
     flows: null,
+    policies: noPolicies(store, clock),
     users: new Users('/nonexistent/passwd'),
     clock,
     logger: pino({ level: 'silent' }),
@@ -115,6 +119,27 @@ export function start(t: Test, host: Host, override: { maxApps?: number; metrics
     tick();
   };
   return { agent, store, tick: () => tick(), checkpoint, app };
+}
+
+/** An agent without an enforcer, and without policies. */
+function noPolicies(store: Store, clock: FakeClock): Policies {
+  const logger = pino({ level: 'silent' });
+  return new Policies({
+    enforcer: null,
+    records: store.policies,
+    configured: new Map(),
+    protection: new Protection({ agentPid: process.pid, names: [] }),
+    audit: new Audit({ db: store.database, logger, nowMs: () => clock.nowMs(), userName: () => null }),
+    clock,
+    bootId: 'boot',
+    readProcess: () => undefined,
+    killer: {
+      kill: () => {
+        throw new Error('nobody is to be killed');
+      },
+    },
+    logger,
+  });
 }
 
 export function listed(agent: Agent): string[] {

@@ -33,6 +33,7 @@ export function makeTable(
       deltas.push(makeCounters(delta));
     },
     started: ({ name }) => started.push(name),
+    described: () => undefined,
     ended: ({ name }) => ended.push(name),
   });
   const names = (): string[] => [...table.records()].map(({ name }) => name);

@@ -2,6 +2,7 @@ import t from 'tap';
 import { addCounters, makeCounters, PAYLOAD, relayedAt, SHARES } from '../../agent/counters.ts';
 import { COUNTED_REASONS } from '../../agent/kernel-row.ts';
 import { type AppSeries, Metrics, type MetricsInput, SeriesBudget } from '../../agent/metrics.ts';
+import { readPolicy } from '../../agent/policies/validate.ts';
 import type { Process, Status, UnattributedTraffic, Verdict } from '../../agent/readings.ts';
 import { type Family, parseExposition, type Sample } from './parse-exposition.ts';
 
@@ -45,6 +46,9 @@ async function write(writing: Writing = {}): Promise<Map<string, Family>> {
     sockets: writing.sockets ?? new Map(),
     verdicts: writing.verdicts ?? new Map(),
     status: makeStatus(writing.status),
+    policies: writing.policies ?? [],
+    policyErrors: writing.policyErrors ?? 0,
+    historyRowsPruned: writing.historyRowsPruned ?? 0,
   };
   return parseExposition(await metrics.write(input, series, dropped, openMetrics), openMetrics);
 }
@@ -379,4 +383,51 @@ t.test('summing up leaves the apps’ own counters alone', async (t) => {
     series.map(({ counters }) => counters[0]),
     [1, 1, 1],
   );
+});
+
+t.test('policies have series of their own; what has no rate or quota has none of those', async (t) => {
+  const policy = readPolicy({ match: { app: 'a' }, rate: { bytesPerSecond: 4096 } }, 0);
+  const quota = { bytes: 1000, period: 'day', then: 'deny' };
+  const series = {
+    policy,
+    sums: {
+      passed: { rx: 1, tx: 2 },
+      throttled: { rx: 3, tx: 4 },
+      dropped: [{ direction: 'tx' as const, reason: 'rate' as const, packets: 5 }],
+      refusedCalls: 6,
+    },
+    quotaUsedBytes: 0,
+    processes: 7,
+    notApplied: 8,
+    actions: new Map(),
+  };
+  const families = await write({
+    policies: [
+      { ...series, name: 'cap' },
+      {
+        ...series,
+        name: 'quota',
+        policy: readPolicy({ match: { app: 'a' }, quota }, 0),
+        quotaUsedBytes: 10,
+        actions: new Map([['deny', 2]]),
+      },
+    ],
+    policyErrors: 9,
+    historyRowsPruned: 11,
+  });
+  const of = (name: string) => samples(families, `relayledger_${name}`);
+  t.same(of('policy_rate_bytes_per_second'), [{ labels: { policy: 'cap' }, value: 4096 }]);
+  t.same(of('policy_quota_bytes'), [{ labels: { policy: 'quota' }, value: 1000 }]);
+  t.same(of('policy_quota_used_bytes'), [{ labels: { policy: 'quota' }, value: 10 }]);
+  t.same(of('policy_throttled_bytes_total').slice(0, 2), [
+    { labels: { policy: 'cap', direction: 'rx' }, value: 3 },
+    { labels: { policy: 'cap', direction: 'tx' }, value: 4 },
+  ]);
+  t.same(of('policy_dropped_packets_total')[0], {
+    labels: { policy: 'cap', direction: 'tx', reason: 'rate' },
+    value: 5,
+  });
+  t.same(of('policy_actions_total'), [{ labels: { policy: 'quota', action: 'deny' }, value: 2 }]);
+  t.equal(of('policy_errors_total')[0]?.value, 9);
+  t.equal(of('history_rows_pruned_total')[0]?.value, 11);
 });

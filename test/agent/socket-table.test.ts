@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net';
 import t from 'tap';
 import { formatAddress } from '../../agent/addresses.ts';
 import type { Socket } from '../../agent/readings.ts';
-import { decodeSockets, type SocketOwner, toFlow, toSocket } from '../../agent/socket-table.ts';
+import { countSockets, type SocketOwner, socketRecords, toFlow, toSocket } from '../../agent/socket-table.ts';
 import { RL_SOCKET_RECORD_SIZE, type RlSocketRecord } from '../../bpf/layouts.ts';
 import {
   AF_INET,
@@ -86,7 +86,7 @@ t.test('a socket that is not of IP has no address', async (t) => {
 t.test('every field of a record finds its place', async (t) => {
   const record = makeSocketRecord({ cookie: 2n ** 64n - 1n, inode: 2 ** 32 + 5, netns: 2 ** 32 - 1, uid: 2 ** 32 - 2 });
   const dump = Buffer.concat([encodeSocketRecord(record), encodeSocketRecord(makeSocketRecord({ cookie: 2n }))]);
-  const [first, second] = decodeSockets(dump);
+  const [first, second] = socketRecords(dump);
   t.same(first, record);
   t.equal(second?.cookie, 2n);
 });
@@ -101,7 +101,7 @@ t.test('a dump is read to its last whole record, wherever it lies in memory', as
     ['a slice of a larger buffer', Buffer.concat([Buffer.alloc(24, 0xff), one]).subarray(24), [1n]],
   ] as const) {
     t.same(
-      decodeSockets(dump).map(({ cookie }) => cookie),
+      [...socketRecords(dump)].map(({ cookie }) => cookie),
       cookies,
       title,
     );
@@ -238,4 +238,27 @@ t.test('a flow is a socket with its peer, by transport', async (t) => {
   ] as const) {
     t.equal(toFlow(convert({ protocol, type }))?.protocol, expected);
   }
+});
+
+t.test('sockets are counted as they would be listed', async (t) => {
+  const records = [
+    makeSocketRecord(),
+    makeSocketRecord({ owner: 2, state: 10, ...NOWHERE }),
+    makeSocketRecord({ owner: 2, protocol: UDP, type: SOCK_DGRAM, state: 7 }),
+    makeSocketRecord({ owner: 2, protocol: UDP, type: SOCK_DGRAM, state: 1, ...NOWHERE }),
+    makeSocketRecord({ owner: 2, remotePort: 0, family: AF_INET6, type: SOCK_RAW, protocol: 58 }),
+    makeSocketRecord({ owner: 0, state: 77 }),
+  ];
+  const dump = Buffer.concat(records.map(encodeSocketRecord));
+  const expected = new Map<string, Map<string, number>>();
+  for (const record of records) {
+    const { state } = toSocket(record, OWNER);
+    const states = expected.get(`app ${record.owner}`) ?? new Map<string, number>();
+    expected.set(`app ${record.owner}`, states.set(state, (states.get(state) ?? 0) + 1));
+  }
+  t.same(
+    countSockets(dump, ({ owner }) => `app ${owner}`),
+    expected,
+  );
+  t.equal(expected.get('app 2')?.get('ESTAB'), 2);
 });

@@ -171,19 +171,39 @@ t.test('a request knows how it came and what its token may', async (t) => {
   const url = urls[0] ?? '';
   const peerOf = async (where: Parameters<typeof ask>[0], headers = {}): Promise<unknown> =>
     JSON.parse((await ask(where, '/test-peer', headers)).text);
-  t.strictSame(await peerOf({ socketPath }), { transport: 'unix', local: true, token: null });
-  t.strictSame(await peerOf({ url }), { transport: 'tcp', local: true, token: null });
+  t.strictSame(await peerOf({ socketPath }), {
+    transport: 'unix',
+    local: true,
+    token: null,
+    credentials: null,
+    address: null,
+  });
+  t.strictSame(await peerOf({ url }), {
+    transport: 'tcp',
+    local: true,
+    token: null,
+    credentials: null,
+    address: '127.0.0.1',
+  });
   t.strictSame(await peerOf({ url }, { authorization: `Bearer ${controlToken}` }), {
     transport: 'tcp',
     local: true,
     token: { name: 'admin', role: 'control' },
+    credentials: null,
+    address: '127.0.0.1',
   });
   const far = await server.app.inject({
     url: '/test-peer',
     remoteAddress: remote,
     headers: { authorization: `Bearer ${readToken}` },
   });
-  t.strictSame(far.json(), { transport: 'tcp', local: false, token: { name: 'prometheus', role: 'read' } });
+  t.strictSame(far.json(), {
+    transport: 'tcp',
+    local: false,
+    token: { name: 'prometheus', role: 'read' },
+    credentials: null,
+    address: remote,
+  });
 });
 
 t.test('guessing tokens from another host is slowed down; this host is not', async (t) => {

@@ -15,6 +15,7 @@ import type { Terminal } from '../../api/cli/terminal.ts';
 import type { Listening } from '../../api/listen.ts';
 import type { ApiServer, ServerOptions } from '../../api/server.ts';
 import { createServer } from '../../api/server.ts';
+import { ControlHost } from '../agent/policies/control-host.ts';
 import { makeReadings } from './readings.ts';
 
 /** Where a log goes that a test looks into. */
@@ -43,6 +44,7 @@ export function captureLog(): CapturedLog {
 export function startServer(t: Test, override: Partial<ServerOptions> = {}): ApiServer {
   const server = createServer({
     readings: makeReadings(),
+    control: new ControlHost().control,
     logger: pino({ level: 'silent' }),
     version: '0.0.0-test',
     ...override,

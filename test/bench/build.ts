@@ -9,6 +9,7 @@ export interface Programs {
   noop: string;
   busy: string;
   apps: string;
+  relay: string;
 }
 
 /** Compiles the benchmark's own programs into a folder. */
@@ -25,5 +26,5 @@ export function buildPrograms(folder: string): Programs {
     return program;
   };
   // Static: it is executed a thousand times.
-  return { noop, busy: compile('busy'), apps: compile('apps', '-static') };
+  return { noop, busy: compile('busy'), apps: compile('apps', '-static'), relay: compile('relay') };
 }

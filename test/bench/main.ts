@@ -11,6 +11,7 @@ import { atEnd } from '../e2e/at-end.ts';
 import { measureAgentCost } from './agent-cost.ts';
 import type { Bench } from './bench.ts';
 import { buildPrograms } from './build.ts';
+import { measureEventCost } from './event-cost.ts';
 import { measureMetrics } from './metrics-latency.ts';
 import { measureOtherTools } from './other-tools.ts';
 import { measurePacketCost } from './packet-cost.ts';
@@ -21,6 +22,7 @@ import { measureThroughput } from './throughput.ts';
 /** By the name that `--only` takes. */
 const FIGURES: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
   packet: measurePacketCost,
+  event: measureEventCost,
   throughput: measureThroughput,
   agent: measureAgentCost,
   start: measureStart,

@@ -1,10 +1,7 @@
-import { Accounting } from '../../agent/accounting.ts';
-import { findCgroupRoot } from '../../agent/mounts.ts';
-import { enableStats, type ProgramInfo } from '../../bpf/info.ts';
-import { BpfObject } from '../../bpf/object.ts';
-import { atEnd } from '../e2e/at-end.ts';
+import { enableStats } from '../../bpf/info.ts';
 import { Hosts } from '../e2e/hosts.ts';
 import type { Bench } from './bench.ts';
+import { type Infos, runsBetween, Sides } from './run-statistics.ts';
 import { differenceSpread, median, ratioSpread, sum } from './statistics.ts';
 import { type Kind, Streams } from './streams.ts';
 import { formatNumber, formatRange, type Section, type Verdict } from './table.ts';
@@ -40,9 +37,7 @@ type Round = ReadonlyMap<string, { ns: number; runsPerSecond: number }>;
 export async function measurePacketCost(bench: Bench): Promise<Section> {
   const rounds = bench.quick ? 3 : 8;
   const windowMs = bench.quick ? 400 : 600;
-  const bpffs = `/sys/fs/bpf/relayledger-bench-${process.pid}`;
-  const cgroup = findCgroupRoot();
-  atEnd(() => Accounting.remove(bpffs));
+  const sides = new Sides(bench.programs.noop, PROGRAMS);
   await using hosts = await Hosts.make({ offloads: true });
   await using hostsWithoutOffloads = await Hosts.make({ offloads: false });
   const streams = await Streams.start(hosts, ['udp', 'tcp'], bench);
@@ -57,8 +52,8 @@ export async function measurePacketCost(bench: Bench): Promise<Section> {
   const series = new Map<string, Series>();
   for (let round = 0; round < rounds; round++) {
     bench.progress(`packet cost: round ${round + 1} of ${rounds}`);
-    const ours = await withOurs(bpffs, cgroup, (infos) => measure(traffics, windowMs, infos));
-    const noop = await withNoop(bench.programs.noop, cgroup, (infos) => measure(traffics, windowMs, infos));
+    const ours = await sides.withOurs((infos) => measure(traffics, windowMs, infos));
+    const noop = await sides.withNoop((infos) => measure(traffics, windowMs, infos));
     for (const [key, { ns, runsPerSecond }] of ours) {
       const each = series.get(key) ?? { ours: [], noop: [], runsPerSecond: [] };
       each.ours.push(ns);
@@ -75,45 +70,13 @@ export async function measurePacketCost(bench: Bench): Promise<Section> {
   );
 }
 
-type Infos = () => Map<string, ProgramInfo>;
-
-async function withOurs<T>(bpffs: string, cgroup: string, work: (infos: Infos) => Promise<T>): Promise<T> {
-  try {
-    using accounting = Accounting.start({ bpffs, cgroup });
-    return await work(() => {
-      const infos = new Map<string, ProgramInfo>();
-      for (const program of accounting.programs) {
-        const info = accounting.programInfo(program);
-        if (info) infos.set(program.hook.program, info);
-      }
-      return infos;
-    });
-  } finally {
-    Accounting.remove(bpffs);
-  }
-}
-
-async function withNoop<T>(path: string, cgroup: string, work: (infos: Infos) => Promise<T>): Promise<T> {
-  using stack = new DisposableStack();
-  const { object } = BpfObject.loadSupported(path, PROGRAMS);
-  stack.use(object);
-  const programs = [...object.programs.values()].filter(({ autoload }) => autoload);
-  for (const program of programs) {
-    stack.use(program.section.startsWith('cgroup') ? program.attachCgroup(cgroup) : program.attach());
-  }
-  return await work(() => new Map(programs.map((program) => [program.name, program.info()])));
-}
-
 async function measure(traffics: readonly Traffic[], windowMs: number, infos: Infos): Promise<Round> {
   const round = new Map<string, { ns: number; runsPerSecond: number }>();
   for (const { name, kind, streams } of traffics) {
-    const edges: Map<string, ProgramInfo>[] = [];
+    const edges: ReturnType<Infos>[] = [];
     await streams.run(kind, windowMs, () => edges.push(infos()));
-    const [before, after] = edges as [Map<string, ProgramInfo>, Map<string, ProgramInfo>];
-    for (const [program, { runTimeNs, runCount }] of after) {
-      const runs = runCount - (before.get(program)?.runCount ?? 0);
-      if (runs === 0) continue;
-      const ns = (runTimeNs - (before.get(program)?.runTimeNs ?? 0)) / runs;
+    const [before, after] = edges as [ReturnType<Infos>, ReturnType<Infos>];
+    for (const [program, { ns, runs }] of runsBetween(before, after)) {
       round.set(`${name} ${program}`, { ns, runsPerSecond: runs / (windowMs / 1000) });
     }
   }

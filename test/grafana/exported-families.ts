@@ -11,7 +11,16 @@ export async function exportedFamilies(): Promise<Map<string, Set<string>>> {
   metrics.pollDuration.observe(0.001);
   const apps = [{ app: 'socat', counters: makeCounters().fill(1) }];
   const sockets = new Map([['socat', new Map([['LISTEN', 1]])]]);
-  const input = { apps, processes: null, verdicts: new Map(), sockets, status: makeStatus() };
+  const input = {
+    apps,
+    processes: null,
+    verdicts: new Map(),
+    sockets,
+    status: makeStatus(),
+    policies: [],
+    policyErrors: 0,
+    historyRowsPruned: 0,
+  };
   const text = await metrics.write(input, apps, 0, false);
   const families = new Map<string, Set<string>>();
   for (const line of [...text.split('\n'), ...PROMISED]) {

@@ -1,0 +1,317 @@
+import { closeSync, constants, existsSync, openSync } from 'node:fs';
+import { ArrayWindow } from '../../bpf/array-window.ts';
+import { bootTimeNs, monotonicTimeNs, wallTimeMs } from '../../bpf/clock.ts';
+import {
+  RL_DESTROY_OFFSET,
+  RL_POLICY_OFFSET,
+  RL_POLICY_SIZE,
+  RL_PROCESS_OFFSET,
+  RL_PROCESS_SIZE,
+  RL_RULING_SIZE,
+  RL_TOTALS_OFFSET,
+  RlPolicyFlag,
+} from '../../bpf/layouts.ts';
+import { BpfIterator, BpfLink } from '../../bpf/link.ts';
+import type { Mapping } from '../../bpf/mapping.ts';
+import { openPin, unpin } from '../../bpf/pin.ts';
+import { type Accounting, pinPath } from '../accounting.ts';
+import { AgentError } from '../errors.ts';
+import { DESTROY_TCP, DESTROY_UDP, HOLD_CONNECTIONS, PACE_CONNECTIONS } from '../hooks.ts';
+import { NetworkNamespaces } from '../network-namespaces.ts';
+import type {
+  Destroyed,
+  EarlyMatch,
+  Enforcer,
+  KernelPolicy,
+  PolicyCounters,
+  ProcessSlot,
+} from '../policies/enforcer.ts';
+import {
+  encodePolicy,
+  nameOf,
+  packNumbers,
+  RL_MAX_POLICIES,
+  RL_PROCESS_POLICIES,
+  readAllowance,
+  readCounters,
+  recordAt,
+  STATE_OFFSET,
+  unpackNumbers,
+} from './policy-record.ts';
+
+/** `enum bpf_attach_type` (include/uapi/linux/bpf.h). */
+const BPF_CGROUP_SOCK_OPS = 3;
+/** Changes that come together make one round through the sockets. */
+const PACE_SOON_MS = 30;
+const LOOK_MS = 500;
+/** A flow's debt from before its ruling, in bytes; the kernel bounds it further by the limit. */
+const MAX_OWED = 0xffff_ffff;
+
+const NEEDS_PACING = RlPolicyFlag.policySent | RlPolicyFlag.policyReceived | RlPolicyFlag.policyQuotaThrottle;
+
+/** Holds processes to policies through the accounting's own programs and maps. */
+export class KernelEnforcer implements Enforcer {
+  readonly limits: { policies: number; perProcess: number } = {
+    policies: RL_MAX_POLICIES - 1,
+    perProcess: RL_PROCESS_POLICIES,
+  };
+  readonly missing: readonly { feature: string; consequence: string }[];
+  readonly #accounting: Accounting;
+  readonly #policies: Mapping;
+  readonly #rulings: Mapping;
+  readonly #requests: Mapping;
+  readonly #policyView: DataView;
+  /** Of its own, apart from the process table's, as it grows by other rules. */
+  readonly #processes: ArrayWindow;
+  #processView: DataView;
+  readonly #rulingView: DataView;
+  readonly #namespaces = new NetworkNamespaces();
+  /** Name to index. */
+  readonly #indices = new Map<string, number>();
+  #soon: NodeJS.Timeout | undefined;
+  #look: NodeJS.Timeout | undefined;
+  #unpaced = 0;
+
+  constructor(accounting: Accounting) {
+    this.#accounting = accounting;
+    this.missing = accounting.missing
+      .filter(({ feature }) => [HOLD_CONNECTIONS, PACE_CONNECTIONS, DESTROY_TCP, DESTROY_UDP].includes(feature))
+      .map(({ feature, consequence }) => ({ feature, consequence }));
+    this.#policies = accounting.map('policies').mmap();
+    this.#rulings = accounting.map('flow_rulings').mmap();
+    this.#requests = accounting.map('destroy_requests').mmap();
+    this.#policyView = new DataView(this.#policies.buffer);
+    this.#processes = new ArrayWindow(accounting.map('processes'));
+    this.#processView = new DataView(this.#processes.buffer);
+    this.#rulingView = new DataView(this.#rulings.buffer);
+    for (let index = 1; index < RL_MAX_POLICIES; index++) {
+      if (this.#flags(index) !== 0) this.#indices.set(nameOf(recordAt(this.#policies.buffer, index)), index);
+    }
+    this.#attachWhereNeeded();
+    if (this.#indices.size > 0) this.#paceSoon();
+  }
+
+  installed(): string[] {
+    return [...this.#indices.keys()];
+  }
+
+  install(policy: KernelPolicy, early: EarlyMatch | null = null): void {
+    const known = this.#indices.get(policy.name);
+    const index = known ?? this.#freeIndex();
+    const record = recordAt(this.#policies.buffer, index);
+    const hadQuota = known !== undefined && (this.#flags(index) & RlPolicyFlag.policyQuota) !== 0;
+    if (known === undefined) record.fill(0, STATE_OFFSET);
+    const used = hadQuota
+      ? this.#policyView.getBigUint64(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.quotaUsedBytes, true)
+      : null;
+    const config = encodePolicy(policy, early);
+    // The flags last: until then the record says what it said, or nothing.
+    config.copy(record, 8, 8);
+    this.#setQuota(index, policy, used);
+    record.writeUInt32LE(config.readUInt32LE(4), 4);
+    record.writeUInt32LE(config.readUInt32LE(0), 0);
+    this.#indices.set(policy.name, index);
+    this.#countEarly();
+    this.#attachWhereNeeded();
+    if (known !== undefined) this.#paceSoon();
+  }
+
+  remove(name: string): void {
+    const index = this.#indices.get(name);
+    if (index === undefined) return;
+    this.#policyView.setUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.flags, 0, true);
+    this.#countEarly();
+    for (const slot of this.#usedSlots()) {
+      const numbers = unpackNumbers(this.#policiesOf(slot));
+      if (numbers.includes(index))
+        this.#setPolicies(
+          slot,
+          numbers.filter((number) => number !== index),
+        );
+    }
+    this.pace();
+    recordAt(this.#policies.buffer, index).fill(0);
+    this.#indices.delete(name);
+    this.#attachWhereNeeded();
+  }
+
+  assign(process: ProcessSlot, names: readonly string[]): void {
+    if (!this.#isStill(process)) return;
+    const numbers = names.map((name) => this.#index(name));
+    if (packNumbers(numbers) === this.#policiesOf(process.slot)) return;
+    this.#setPolicies(process.slot, numbers);
+    this.#paceSoon();
+  }
+
+  assigned(process: ProcessSlot): string[] {
+    if (!this.#isStill(process)) return [];
+    const numbers = unpackNumbers(this.#policiesOf(process.slot));
+    return [...this.#indices].filter(([, index]) => numbers.includes(index)).map(([name]) => name);
+  }
+
+  rule(flow: number, relayed: boolean, alreadyBytes: number): void {
+    const generation = Math.floor(flow / 2 ** 32);
+    const offset = (flow % 2 ** 32) * RL_RULING_SIZE;
+    const isRuled = this.#rulingView.getUint32(offset, true) === generation;
+    if (isRuled === relayed) return;
+    this.#rulingView.setUint32(offset + 4, relayed ? Math.min(alreadyBytes, MAX_OWED) : 0, true);
+    this.#rulingView.setUint32(offset, relayed ? generation : 0, true);
+  }
+
+  counters(name: string): PolicyCounters {
+    const now = bootTimeNs();
+    return readCounters(this.#policyView, this.#index(name) * RL_POLICY_SIZE, now, Number(now - monotonicTimeNs()));
+  }
+
+  /** One line for whoever tunes the controller. */
+  describe(name: string): string {
+    const start = this.#index(name) * RL_POLICY_SIZE;
+    const now = monotonicTimeNs();
+    return (['rx', 'tx'] as const)
+      .map((direction) => ({ direction, ...readAllowance(this.#policyView, start, direction) }))
+      .filter(({ limitRate }) => limitRate > 0)
+      .map(
+        (each) =>
+          `${each.direction} fair ${each.fairRate} active ${each.activeFlows}/${each.lastActiveFlows} epoch ${each.epoch} ` +
+          `level ${Number(now - each.usedUntilNs) / 1e6} ms passed ${each.passedBytes} held ${each.throttledBytes} dropped ${each.droppedPackets}`,
+      )
+      .join('; ');
+  }
+
+  disconnect(process: ProcessSlot, scope: 'relay' | 'all'): Destroyed {
+    const destroyed = { tcp: 0, udp: 0 };
+    if (!this.#isStill(process)) return destroyed;
+    const view = new DataView(this.#requests.buffer);
+    view.setUint32(RL_DESTROY_OFFSET.slot, process.slot, true);
+    view.setUint32(RL_DESTROY_OFFSET.generation, process.generation, true);
+    view.setUint32(RL_DESTROY_OFFSET.ruledOnly, scope === 'relay' ? 1 : 0, true);
+    for (const [protocol, program] of [
+      ['tcp', DESTROY_TCP],
+      ['udp', DESTROY_UDP],
+    ] as const) {
+      view.setUint32(RL_DESTROY_OFFSET.destroyed, 0, true);
+      this.#runEverywhere(program);
+      destroyed[protocol] = view.getUint32(RL_DESTROY_OFFSET.destroyed, true);
+    }
+    view.setUint32(RL_DESTROY_OFFSET.slot, 0, true);
+    return destroyed;
+  }
+
+  /** Goes through every connection of every network namespace now; `assign` and `install` have it done soon. */
+  pace(): void {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    this.#runEverywhere(PACE_CONNECTIONS);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#soon !== undefined) this.pace();
+    clearInterval(this.#look);
+    this.#processes[Symbol.dispose]();
+    this.#policies[Symbol.dispose]();
+    this.#rulings[Symbol.dispose]();
+    this.#requests[Symbol.dispose]();
+  }
+
+  #runEverywhere(program: string): void {
+    const path = pinPath(this.#accounting.bpffs, 'links', program);
+    if (!existsSync(path)) return;
+    using iterator = new BpfIterator(BpfLink.openPinned(path));
+    this.#namespaces.discover();
+    this.#namespaces.visit(() => iterator.read());
+  }
+
+  #paceSoon(): void {
+    this.#soon ??= setTimeout(() => this.pace(), PACE_SOON_MS).unref();
+  }
+
+  /** Connections that came to a process some other way than being opened by it: passed on, accepted by a worker. */
+  #paceNewcomers(): void {
+    let unpaced = 0;
+    for (const index of this.#indices.values()) {
+      unpaced += this.#policyView.getUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.unpaced, true);
+    }
+    if (unpaced !== this.#unpaced) this.#paceSoon();
+    this.#unpaced = unpaced;
+  }
+
+  #attachWhereNeeded(): void {
+    const { bpffs, cgroup } = this.#accounting;
+    const needed = [...this.#indices.values()].some((index) => (this.#flags(index) & NEEDS_PACING) !== 0);
+    const link = pinPath(bpffs, 'links', HOLD_CONNECTIONS);
+    const program = pinPath(bpffs, 'programs', HOLD_CONNECTIONS);
+    if (needed) this.#look ??= setInterval(() => this.#paceNewcomers(), LOOK_MS).unref();
+    else clearInterval(this.#look);
+    if (!needed) this.#look = undefined;
+    if (needed === existsSync(link) || !existsSync(program)) return;
+    if (!needed) {
+      unpin(link);
+      return;
+    }
+    const fds = [openPin('program', program), openSync(cgroup, constants.O_RDONLY | constants.O_DIRECTORY)] as const;
+    try {
+      using attached = BpfLink.create(fds[0], fds[1], BPF_CGROUP_SOCK_OPS);
+      attached.pin(link);
+    } finally {
+      for (const fd of fds) closeSync(fd);
+    }
+  }
+
+  /** @param used what the kernel has counted already; null where it has not counted yet */
+  #setQuota(index: number, { quota }: KernelPolicy, used: bigint | null): void {
+    const offset = index * RL_POLICY_SIZE;
+    const usedBytes = used ?? BigInt(quota?.usedBytes ?? 0);
+    const endsNs =
+      quota?.endsAtMs == null ? 0n : bootTimeNs() + BigInt(Math.round((quota.endsAtMs - wallTimeMs()) * 1e6));
+    this.#policyView.setBigUint64(offset + RL_POLICY_OFFSET.quotaEndsNs, endsNs < 0n ? 1n : endsNs, true);
+    if (used === null) this.#policyView.setBigUint64(offset + RL_POLICY_OFFSET.quotaUsedBytes, usedBytes, true);
+    const exhausted = quota !== null && usedBytes >= BigInt(quota.bytes);
+    this.#policyView.setUint32(offset + RL_POLICY_OFFSET.exhausted, exhausted ? 1 : 0, true);
+  }
+
+  #countEarly(): void {
+    const early = [...this.#indices.values()].filter((index) => (this.#flags(index) & RlPolicyFlag.policyEarly) !== 0);
+    this.#accounting.totals.setBigUint64(RL_TOTALS_OFFSET.earlyPolicies, BigInt(early.length), true);
+  }
+
+  #freeIndex(): number {
+    for (let index = 1; index < RL_MAX_POLICIES; index++) if (this.#flags(index) === 0) return index;
+    throw new AgentError('ENFORCEMENT_FULL', `there are ${this.limits.policies} policies already: remove one first`);
+  }
+
+  #index(name: string): number {
+    const index = this.#indices.get(name);
+    if (index === undefined) throw new AgentError('ENFORCEMENT_UNKNOWN', `policy ${name} is not installed`);
+    return index;
+  }
+
+  #flags(index: number): number {
+    return this.#policyView.getUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.flags, true);
+  }
+
+  #isStill({ slot, generation }: ProcessSlot): boolean {
+    return (
+      slot > 0 && this.#view(slot).getUint32(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation, true) === generation
+    );
+  }
+
+  *#usedSlots(): Generator<number> {
+    const used = Number(this.#accounting.totals.getBigUint64(RL_TOTALS_OFFSET.slotsUsed, true));
+    const last = Math.min(used, this.#accounting.map('processes').info.maxEntries - 1);
+    for (let slot = 1; slot <= last; slot++) if (this.#policiesOf(slot) !== 0n) yield slot;
+  }
+
+  #policiesOf(slot: number): bigint {
+    return this.#view(slot).getBigUint64(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies, true);
+  }
+
+  #setPolicies(slot: number, numbers: readonly number[]): void {
+    this.#view(slot).setBigUint64(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies, packNumbers(numbers), true);
+  }
+
+  /** Of the process table, as far as this slot at least. */
+  #view(slot: number): DataView {
+    if (this.#processes.reach(slot + 1)) this.#processView = new DataView(this.#processes.buffer);
+    return this.#processView;
+  }
+}

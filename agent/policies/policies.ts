@@ -1,0 +1,401 @@
+import type { Logger } from 'pino';
+import type { Audit } from '../audit.ts';
+import { AgentError } from '../errors.ts';
+import type { ProcStat } from '../proc-stat.ts';
+import type { ProcessKiller } from '../process-killer.ts';
+import type { Clock, ProcessRecord } from '../process-table.ts';
+import type { Protection } from '../protection.ts';
+import { type Applicable, Assignments } from './assignments.ts';
+import { describePolicy } from './describe.ts';
+import type { Enforcer } from './enforcer.ts';
+import { byPrecedence, Held, isExpired, requireWritable, toApplicable } from './held.ts';
+import { toKernelPolicy } from './kernel-policy.ts';
+import { type Bound, startTicksOf, toEarlyMatch } from './match.ts';
+import type { Policy, PolicyReading, RuledFlow } from './policy.ts';
+import type { PolicySeries } from './policy-metrics.ts';
+import type { PolicyRecords, Spared, StoredPolicy } from './policy-records.ts';
+import { Quotas } from './quotas.ts';
+import { PolicyInvalidError, readPolicy, requirePolicyName } from './validate.ts';
+
+export interface PoliciesOptions {
+  /** null where this host can't enforce. */
+  enforcer: Enforcer | null;
+  records: PolicyRecords;
+  /** Of the configuration file, validated. */
+  configured: ReadonlyMap<string, Policy>;
+  protection: Protection;
+  audit: Audit;
+  clock: Clock;
+  /** Changes with each boot. */
+  bootId: string;
+  readProcess: (pid: number) => ProcStat | undefined;
+  /** Ends processes whose quota is used up. */
+  killer: Pick<ProcessKiller, 'kill'>;
+  logger: Logger;
+}
+
+export interface PutOptions {
+  dryRun: boolean;
+  forced: boolean;
+  spared: readonly Spared[];
+}
+
+/** What the agent tells its listeners. */
+type Publish = (type: string, data: Record<string, unknown>) => void;
+
+const UNAVAILABLE = 'this agent cannot enforce policies on this host; GET /v1/status says what is missing';
+
+/** The policies that are in force: from the file, from REST, over restarts, until they expire. */
+export class Policies {
+  readonly #options: PoliciesOptions;
+  readonly #held = new Map<string, Held>();
+  readonly #assignments: Assignments;
+  readonly #quotas: Quotas;
+  #publish: Publish = () => undefined;
+  #nextExpiryMs = Infinity;
+  #needsStart = true;
+
+  constructor(options: PoliciesOptions) {
+    const { enforcer, protection, logger } = options;
+    this.#options = options;
+    this.#assignments = new Assignments(enforcer, protection, logger);
+    this.#quotas = new Quotas({
+      ...options,
+      publish: (type, data) => this.#publish(type, data),
+      restart: (held, usedBytes) => this.#restart(held, usedBytes),
+      countedBy: ({ name, policy }) =>
+        policy.scope === 'relay' ? this.#assignments.relayingUnder(name) : this.#assignments.heldBy(name),
+    });
+  }
+
+  /** Times that the kernel could not be told whom a policy holds. */
+  get errors(): number {
+    return this.#assignments.errors;
+  }
+
+  publishTo(publish: Publish): void {
+    this.#publish = publish;
+  }
+
+  /** Takes up what the file says and what an earlier agent left, in the store and in the kernel. */
+  start(): void {
+    const { configured, enforcer, records, logger } = this.#options;
+    const nowMs = this.#nowMs();
+    const quotas = new Map(records.quotas().map((quota) => [quota.name, quota]));
+    const take = (held: Held): void => {
+      this.#held.set(held.name, held);
+      if (held.policy.quota) held.quota = this.#quotas.resume(held.policy.quota, quotas.get(held.name), nowMs);
+    };
+    for (const [name, policy] of configured) {
+      if (isExpired(policy, nowMs)) logger.warn({ policy: name }, 'a policy of the configuration file has expired');
+      else
+        take(
+          new Held(
+            { name, policy, createdAtMs: nowMs, changedAtMs: nowMs, bound: null, spared: [], forced: false },
+            'config',
+          ),
+        );
+    }
+    for (const stored of records.policies()) {
+      if (isExpired(stored.policy, nowMs)) this.#expire(stored.name, stored.policy);
+      else if (this.#isOver(stored)) records.delete(stored.name);
+      else if (this.#held.has(stored.name))
+        logger.warn(
+          { policy: stored.name },
+          'the configuration file has a policy of this name: the one put by REST waits',
+        );
+      else take(new Held(stored, 'api'));
+    }
+    for (const name of enforcer?.installed() ?? []) {
+      if (!this.#held.get(name)?.policy.enabled) enforcer?.remove(name);
+    }
+    for (const held of this.#held.values()) {
+      if (!held.policy.enabled) continue;
+      try {
+        this.#install(held);
+      } catch (error) {
+        held.state = 'failed';
+        held.problem = (error as Error).message;
+        logger.error({ policy: held.name, err: error }, 'a policy could not be installed');
+      }
+    }
+    this.#needsStart = false;
+    this.#apply();
+  }
+
+  noticed(record: ProcessRecord): void {
+    this.#assignments.noticed(record);
+  }
+
+  ended(record: ProcessRecord): void {
+    this.#assignments.ended(record);
+    this.#quotas.ended(record);
+    for (const held of this.#held.values()) {
+      const isBound = held.policy.match.pid === record.tgid && held.bound?.startTicks === startTicksOf(record.startNs);
+      if (isBound) this.#end(held);
+    }
+  }
+
+  /** After each poll of the process table. */
+  poll(ruledFlows: (record: ProcessRecord) => readonly RuledFlow[]): void {
+    if (this.#needsStart) return;
+    const { clock, enforcer, logger } = this.#options;
+    const nowMs = this.#nowMs();
+    if (nowMs >= this.#nextExpiryMs) this.#expireAll(nowMs);
+    this.#assignments.apply();
+    if (!enforcer) return;
+    this.#assignments.rule(ruledFlows);
+    for (const held of this.#held.values()) {
+      if (held.state !== 'active') continue;
+      try {
+        held.watch(enforcer.counters(held.name), nowMs, clock.bootNs());
+        this.#quotas.watch(held, nowMs);
+      } catch (error) {
+        logger.error({ policy: held.name, err: error }, 'a policy could not be read');
+      }
+    }
+  }
+
+  /** With each checkpoint, and at the end: how much of each quota is used goes to disk. */
+  checkpoint(): void {
+    for (const held of this.#held.values()) {
+      this.#quotas.journal(held);
+      if (held.state !== 'over' && this.#isOver(held)) this.#end(held);
+    }
+  }
+
+  list(): PolicyReading[] {
+    return [...this.#held.values()].map((held) => this.#describe(held)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** For `/metrics`; those that are switched off keep their counters. */
+  series(): PolicySeries[] {
+    return [...this.#held.values()].map((held) => {
+      this.#refresh(held);
+      return {
+        name: held.name,
+        policy: held.policy,
+        sums: held.sums,
+        quotaUsedBytes: held.quota?.usedBytes ?? 0,
+        processes: this.#assignments.heldBy(held.name).length,
+        notApplied: this.#assignments.exemptFrom(held.name).length,
+        actions: held.actions,
+      };
+    });
+  }
+
+  /** @throws POLICY_UNKNOWN */
+  get(name: string): PolicyReading {
+    return this.#describe(this.#require(name));
+  }
+
+  /**
+   * Puts a policy in force, in the place of the one with this name.
+   * @throws POLICY_INVALID, POLICY_READ_ONLY, ENFORCEMENT_*; nothing has changed then
+   */
+  put(name: string, request: unknown, { dryRun, forced, spared }: PutOptions): PolicyReading {
+    const { enforcer, records } = this.#options;
+    const nowMs = this.#nowMs();
+    requirePolicyName(name);
+    const policy = readPolicy(request, nowMs);
+    const before = this.#held.get(name);
+    if (before) requireWritable(before);
+    const bound = policy.match.pid === undefined ? null : this.#bind(policy.match.pid, forced);
+    const isSame =
+      before !== undefined && sameJson([before.policy, before.bound, before.forced], [policy, bound, forced]);
+    const stored: StoredPolicy = {
+      name,
+      policy,
+      bound,
+      spared,
+      forced,
+      createdAtMs: before?.createdAtMs ?? nowMs,
+      changedAtMs: isSame ? before.changedAtMs : nowMs,
+    };
+    const held = new Held(stored, 'api');
+    if (policy.quota) held.quota = this.#quotas.succeed(policy.quota, before, nowMs);
+    if (dryRun) return this.#preview(held);
+    if (policy.enabled && !enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
+    if (policy.enabled) this.#install(held, before);
+    try {
+      records.put(stored);
+    } catch (error) {
+      this.#undo(held, before);
+      throw error;
+    }
+    if (!policy.enabled) this.#uninstall(before);
+    if (!policy.quota) records.deleteQuota(name);
+    held.inherit(before);
+    this.#held.set(name, held);
+    this.#apply();
+    this.#quotas.journal(held);
+    this.#publish('policy-put', { policy: name });
+    return this.#describe(held);
+  }
+
+  /** @throws POLICY_UNKNOWN, POLICY_READ_ONLY */
+  remove(name: string): PolicyReading {
+    const held = this.#require(name);
+    requireWritable(held);
+    const last = this.#describe(held);
+    this.#drop(held);
+    this.#publish('policy-removed', { policy: name });
+    return last;
+  }
+
+  live(pid: number): ProcessRecord | undefined {
+    return this.#assignments.live(pid);
+  }
+
+  #drop(held: Held): void {
+    this.#quotas.forget(held.name);
+    this.#options.records.delete(held.name);
+    this.#uninstall(held);
+    this.#held.delete(held.name);
+    this.#apply();
+  }
+
+  /** The order is that of precedence: what the file says first, then the older before the newer. */
+  #apply(): void {
+    const active = [...this.#held.values()].filter(({ state }) => state === 'active');
+    this.#assignments.use(active.sort(byPrecedence).map(toApplicable));
+    const expiries = [...this.#held.values()].map(({ policy }) => Date.parse(policy.expiresAt ?? ''));
+    this.#nextExpiryMs = Math.min(Infinity, ...expiries.filter((ms) => !Number.isNaN(ms)));
+  }
+
+  #install(held: Held, before?: Held): void {
+    const { enforcer } = this.#options;
+    if (!enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
+    const { name, policy, quota } = held;
+    // What another kind of period has used says nothing about this one's.
+    const restarts = before?.state === 'active' && before.policy.quota?.period !== policy.quota?.period;
+    if (restarts) {
+      before.settle();
+      enforcer.remove(name);
+    }
+    const kernelPolicy = toKernelPolicy(name, policy, quota?.usedBytes ?? 0, this.#nowMs());
+    enforcer.install(kernelPolicy, toEarlyMatch(policy.match));
+    held.state = 'active';
+  }
+
+  #restart(held: Held, usedBytes: number): void {
+    const { enforcer } = this.#options;
+    this.#install(held);
+    if (usedBytes === 0 || !enforcer || enforcer.counters(held.name).quotaUsedBytes < usedBytes) return;
+    // Nothing has passed since the period ended, so that the kernel has not begun anew yet.
+    held.settle();
+    enforcer.remove(held.name);
+    this.#install(held);
+    this.#apply();
+  }
+
+  #uninstall(held: Held | undefined): void {
+    if (held?.state !== 'active') return;
+    held.settle();
+    this.#options.enforcer?.remove(held.name);
+  }
+
+  #undo(held: Held, before: Held | undefined): void {
+    if (before?.state === 'active') this.#install(before, held);
+    else this.#uninstall(held);
+  }
+
+  #preview(held: Held): PolicyReading {
+    const others = [...this.#held.values()].filter(({ name, state }) => name !== held.name && state === 'active');
+    held.state = held.policy.enabled ? 'active' : 'disabled';
+    const applicable: Applicable[] = [...others, held].sort(byPrecedence).map(toApplicable);
+    const found = this.#assignments.preview(applicable);
+    return describePolicy(held, {
+      matches: found.filter(({ selection }) => selection.held.includes(held.name)).map(({ record }) => record),
+      exempt: found.flatMap(({ record, selection }) => {
+        const reason = selection.exempt.get(held.name);
+        return reason === undefined ? [] : [{ record, reason }];
+      }),
+      dryRun: true,
+    });
+  }
+
+  /** The kernel's counters as they are now. */
+  #refresh(held: Held): void {
+    const { clock, enforcer } = this.#options;
+    if (held.state === 'active' && enforcer) held.watch(enforcer.counters(held.name), this.#nowMs(), clock.bootNs());
+  }
+
+  #describe(held: Held): PolicyReading {
+    this.#refresh(held);
+    return describePolicy(held, {
+      matches: this.#assignments.heldBy(held.name),
+      exempt: this.#assignments.exemptFrom(held.name),
+      dryRun: false,
+    });
+  }
+
+  /** @throws POLICY_INVALID where nothing has this pid; PROCESS_PROTECTED */
+  #bind(pid: number, forced: boolean): Bound {
+    const { bootId, protection, readProcess } = this.#options;
+    const record = this.#assignments.live(pid);
+    const stat = readProcess(pid);
+    const startTicks = stat?.startTicks ?? (record && startTicksOf(record.startNs));
+    if (startTicks === undefined) {
+      throw new PolicyInvalidError([{ name: 'match.pid', detail: `is ${pid}, and no process has this pid now` }]);
+    }
+    const executable = record?.details.executable ?? null;
+    const name = record?.name ?? stat?.name ?? '';
+    const reason = protection.reasonFor({ pid, name, executable, app: record?.app ?? null });
+    if (reason && !forced) {
+      throw new AgentError('PROCESS_PROTECTED', `process ${pid} is protected: ${reason}; use force and give a reason`);
+    }
+    return { bootId, startTicks };
+  }
+
+  #isOver({ policy, bound }: Pick<StoredPolicy, 'policy' | 'bound'>): boolean {
+    if (policy.match.pid === undefined) return false;
+    const isThisBoot = bound?.bootId === this.#options.bootId;
+    return !isThisBoot || this.#options.readProcess(policy.match.pid)?.startTicks !== bound.startTicks;
+  }
+
+  /** Its process has ended: it is listed until it is removed, and holds nobody. */
+  #end(held: Held): void {
+    this.#uninstall(held);
+    held.state = 'over';
+    this.#apply();
+    this.#publish('policy-over', { policy: held.name });
+  }
+
+  #expireAll(nowMs: number): void {
+    for (const held of [...this.#held.values()]) {
+      if (!isExpired(held.policy, nowMs)) continue;
+      this.#uninstall(held);
+      this.#held.delete(held.name);
+      this.#expire(held.name, held.policy);
+    }
+    this.#apply();
+  }
+
+  #expire(name: string, { expiresAt }: Policy): void {
+    this.#options.records.delete(name);
+    this.#options.audit.record({
+      actor: null,
+      action: 'policy-expired',
+      target: name,
+      result: 'done',
+      detail: { expiresAt },
+    });
+    this.#publish('policy-expired', { policy: name, expiresAt });
+  }
+
+  /** Whole ms: the wall clock has fractions of them. */
+  #nowMs(): number {
+    return Math.round(this.#options.clock.nowMs());
+  }
+
+  #require(name: string): Held {
+    const held = this.#held.get(name);
+    if (!held) throw new AgentError('POLICY_UNKNOWN', `there is no policy called ${name}`);
+    return held;
+  }
+}
+
+function sameJson(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}

@@ -1,0 +1,141 @@
+import type { Logger } from 'pino';
+import type { Audit } from '../audit.ts';
+import type { ProcessKiller } from '../process-killer.ts';
+import type { ProcessRecord } from '../process-table.ts';
+import type { Held, QuotaState } from './held.ts';
+import { periodAt } from './period.ts';
+import type { Quota } from './policy.ts';
+import type { PolicyRecords, StoredQuota } from './policy-records.ts';
+
+export interface QuotasOptions {
+  records: PolicyRecords;
+  audit: Audit;
+  logger: Logger;
+  publish: (type: string, data: Record<string, unknown>) => void;
+  /** The processes whose traffic it counts. */
+  countedBy: (held: Held) => ProcessRecord[];
+  /** Has the kernel begin the quota's next period; what the last one used must not go on. */
+  restart: (held: Held, usedBytes: number) => void;
+  killer: Pick<ProcessKiller, 'kill'>;
+}
+
+/** The kernel begins a period by its own clock: only after this long does what it says belong to the new one. */
+const SETTLING_MS = 2_000;
+
+/** The kernel counts and holds back; here is what it can't do: months, actions once a period, and the journal. */
+export class Quotas {
+  readonly #options: QuotasOptions;
+  /** Processes that were told to end, by policy: once each. */
+  readonly #killed = new Map<string, Set<ProcessRecord>>();
+  readonly #journalled = new Map<string, string>();
+
+  constructor(options: QuotasOptions) {
+    this.#options = options;
+  }
+
+  /** Where an earlier agent left it. */
+  resume(quota: Quota, stored: StoredQuota | undefined, nowMs: number): QuotaState {
+    const { startMs } = periodAt(quota.period, nowMs);
+    if (stored?.periodStartMs !== startMs) return begin(startMs);
+    const { usedBytes, acted } = stored;
+    return { periodStartMs: startMs, usedBytes, peakBytes: usedBytes, acted, exhausted: usedBytes >= quota.bytes };
+  }
+
+  /** Where the policy that is replaced left it, if that counted the same kind of period. */
+  succeed(quota: Quota, before: Held | undefined, nowMs: number): QuotaState {
+    const { startMs } = periodAt(quota.period, nowMs);
+    const earlier = before?.policy.quota?.period === quota.period ? before.quota : null;
+    if (earlier?.periodStartMs !== startMs) return begin(startMs);
+    const isRaised = earlier.usedBytes < quota.bytes;
+    return { ...earlier, exhausted: !isRaised, acted: earlier.acted && !isRaised };
+  }
+
+  /** Once a poll, after its counters were read. */
+  watch(held: Held, nowMs: number): void {
+    const { quota } = held.policy;
+    const state = held.quota;
+    if (!quota || !state) return;
+    const period = periodAt(quota.period, nowMs);
+    if (period.startMs !== state.periodStartMs) {
+      this.#rollOver(held, nowMs);
+      return;
+    }
+    if (period.endMs !== null && nowMs - period.startMs < SETTLING_MS) return;
+    if (!state.exhausted) return;
+    if (!state.acted) this.#act(held, quota, state);
+    if (quota.then === 'kill') this.#kill(held);
+  }
+
+  /** Writes down what is used, where that has changed. */
+  journal(held: Held): void {
+    const state = held.quota;
+    if (!state || held.state !== 'active') return;
+    const { periodStartMs, usedBytes, acted } = state;
+    const text = `${periodStartMs} ${usedBytes} ${acted}`;
+    if (this.#journalled.get(held.name) === text) return;
+    this.#options.records.putQuota({ name: held.name, periodStartMs, usedBytes, acted });
+    this.#journalled.set(held.name, text);
+  }
+
+  ended(record: ProcessRecord): void {
+    for (const killed of this.#killed.values()) killed.delete(record);
+  }
+
+  forget(policy: string): void {
+    this.#killed.delete(policy);
+    this.#journalled.delete(policy);
+  }
+
+  #rollOver(held: Held, nowMs: number): void {
+    const { logger, publish, restart } = this.#options;
+    const { quota } = held.policy;
+    if (!quota) return;
+    const period = periodAt(quota.period, nowMs);
+    const usedBytes = held.quota?.peakBytes ?? 0;
+    held.quota = begin(period.startMs);
+    this.#killed.delete(held.name);
+    this.journal(held);
+    // Months differ in length: the kernel is told each end.
+    if (period.lengthMs === null) restart(held, usedBytes);
+    logger.info({ policy: held.name, period: quota.period, usedBytes }, 'a new quota period begins');
+    publish('quota-period', { policy: held.name, period: quota.period, usedBytes });
+  }
+
+  #act(held: Held, { bytes, period, then: action }: Quota, state: QuotaState): void {
+    const { audit, logger, publish } = this.#options;
+    state.acted = true;
+    held.actions.set(action, (held.actions.get(action) ?? 0) + 1);
+    this.journal(held);
+    const detail = { policy: held.name, action, bytes, usedBytes: state.usedBytes, period };
+    logger.warn(detail, 'a quota is used up');
+    publish('quota-used-up', detail);
+    audit.record({ actor: null, action: 'quota-used-up', target: held.name, result: 'done', detail });
+  }
+
+  #kill(held: Held): void {
+    const killed = this.#killed.get(held.name) ?? new Set();
+    this.#killed.set(held.name, killed);
+    for (const record of this.#options.countedBy(held)) {
+      if (killed.has(record)) continue;
+      killed.add(record);
+      this.#end(record, held);
+    }
+  }
+
+  #end(record: ProcessRecord, { name: policy, forced }: Held): void {
+    const { audit, killer } = this.#options;
+    const { tgid: pid, name, startedAtMs } = record;
+    const entry = { actor: null, action: 'kill', target: `process ${pid} (${name})`, detail: { policy } } as const;
+    try {
+      killer.kill({ pid, signal: 'SIGTERM', startedAtMs, executable: undefined, forced }, []);
+      audit.record({ ...entry, result: 'done' });
+    } catch (error) {
+      const { code } = error as { code?: string };
+      audit.record({ ...entry, result: code ?? 'failed' });
+    }
+  }
+}
+
+function begin(periodStartMs: number): QuotaState {
+  return { periodStartMs, usedBytes: 0, peakBytes: 0, acted: false, exhausted: false };
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * May anybody begin to talk to this process, or it to others? What is established goes on, and so do replies.
+ *
+ * Hooks:  refuses_call(), by owners.bpf.c, for connect and for each datagram of a socket that is not connected (TCP
+ *         Fast Open, sendmmsg and io_uring come by there too); refuses_packet(), by caps.bpf.c, for a SYN that comes
+ *         with its listener, and for a datagram from somebody to whom the socket has sent nothing yet.
+ * Cost:   nothing for a process without policies but one test; a look-up a policy for others.
+ * Blind:  raw and packet sockets; answers to a broadcast, which come from addresses that nothing was sent to.
+ *         Inbound UDP is dropped also where the policy says reject: nothing here can send an ICMP error.
+ */
+
+enum { EPERM = 1, ECONNREFUSED = 111 };
+
+static __always_inline bool is_port_meant(struct rl_policy *policy, __u16 port)
+{
+	return port >= policy->first_port && port <= policy->last_port;
+}
+
+/* 0 to let it be; else the error that the caller of connect or sendto gets. */
+__noinline int refuses_call(__u64 held_to, __u32 port)
+{
+	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
+		__u32 number = policy_number(held_to, place);
+		if (!number)
+			break;
+		struct rl_policy *policy = get_policy(number);
+		if (!policy)
+			break;
+		bool denied = policy->flags & RL_POLICY_DENY_OUTBOUND && is_port_meant(policy, port);
+		bool spent = is_spent(policy) && !(policy->flags & RL_POLICY_RELAY);
+		if (!denied && !spent)
+			continue;
+		__sync_fetch_and_add(&policy->refused_calls, 1);
+		policy->allowances[RL_TX].last_held_back_ns = bpf_ktime_get_ns();
+		return denied && policy->flags & RL_POLICY_REJECT ? ECONNREFUSED : EPERM;
+	}
+	return 0;
+}
+
+/* For a packet that begins something: whether a policy keeps it from the process. */
+__noinline int refuses_packet(__u64 held_to, __u32 port, enum rl_direction direction)
+{
+	__u32 flag = direction == RL_RX ? RL_POLICY_DENY_INBOUND : RL_POLICY_DENY_OUTBOUND;
+
+	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
+		__u32 number = policy_number(held_to, place);
+		if (!number)
+			break;
+		struct rl_policy *policy = get_policy(number);
+		if (!policy)
+			break;
+		bool denied = policy->flags & flag && is_port_meant(policy, port);
+		bool spent = is_spent(policy) && !(policy->flags & RL_POLICY_RELAY);
+		if (!denied && !spent)
+			continue;
+		struct rl_allowance *a = get_allowance(policy, direction);
+		__sync_fetch_and_add(denied ? &a->denied_packets : &a->quota_packets, 1);
+		a->last_held_back_ns = bpf_ktime_get_ns();
+		return true;
+	}
+	return false;
+}
+
+/* Whether some policy cares how conversations begin. */
+static __always_inline bool may_refuse(__u64 held_to, enum rl_direction direction)
+{
+	__u32 flag = direction == RL_RX ? RL_POLICY_DENY_INBOUND : RL_POLICY_DENY_OUTBOUND;
+
+	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
+		__u32 number = policy_number(held_to, place);
+		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		if (policy && (policy->flags & flag || policy->exhausted))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the agent tells the kernel to hold processes to, and what the kernel has done about it. Part of relayledger.h.
+ * A policy's number is its index in `policies`; a process has up to four of them in rl_process.policies, 16 bits each.
+ */
+#ifndef RELAYLEDGER_ENFORCEMENT_H
+#define RELAYLEDGER_ENFORCEMENT_H
+
+enum rl_enforcement_limits {
+	RL_MAX_POLICIES = 128, /* the first is none */
+	RL_PROCESS_POLICIES = 4,
+	RL_POLICY_NAME_LENGTH = 128,
+	RL_COST_SHIFT = 16,
+};
+
+enum rl_policy_flag {
+	RL_POLICY_RELAY = 1 << 0, /* holds ruled flows only */
+	RL_POLICY_SENT = 1 << 1,
+	RL_POLICY_RECEIVED = 1 << 2,
+	RL_POLICY_QUOTA = 1 << 3,
+	RL_POLICY_QUOTA_THROTTLE = 1 << 4,
+	RL_POLICY_QUOTA_DENY = 1 << 5,
+	RL_POLICY_DENY_INBOUND = 1 << 6,
+	RL_POLICY_DENY_OUTBOUND = 1 << 7,
+	RL_POLICY_REJECT = 1 << 8,
+	RL_POLICY_EARLY = 1 << 9,
+	RL_POLICY_INSTALLED = 1 << 10,
+};
+
+/* Terms of an early match: all that are set must hold. */
+enum rl_early_term { RL_EARLY_NAME = 1, RL_EARLY_EXECUTABLE = 2, RL_EARLY_EXECUTABLE_NAME = 4, RL_EARLY_UID = 8 };
+
+/* 0 bytes per second: no limit. */
+struct rl_limit {
+	__u64 rate_bytes_per_second;
+	__u64 cost; /* ns a byte, << RL_COST_SHIFT */
+};
+
+/*
+ * One direction's allowance of a policy; all flows that it holds write here. The first cache line is what each packet
+ * needs. Times are CLOCK_MONOTONIC.
+ */
+struct rl_allowance {
+	__u64 used_until_ns; /* virtual time: when what has passed is paid for */
+	__u64 passed_bytes;
+	__u64 fair_cost; /* as rl_limit.cost, for one active flow */
+	__u64 fair_rate;
+	__u64 epoch_ends_ns;
+	__u64 limit_rate; /* the limit that all this was worked out for */
+	__u32 epoch;
+	__u32 active_flows; /* in this epoch so far */
+	__u64 throttled_bytes;
+	__u64 epoch_began_ns;
+	__u64 epoch_passed_bytes; /* passed_bytes when it began */
+	__u32 epoch_drops;
+	__u32 last_active_flows;
+	__u64 dropped_packets;
+	__u64 denied_packets;
+	__u64 quota_packets;
+	__u64 last_held_back_ns;
+	__u32 active_streams; /* of active_flows: TCP */
+	__u32 last_active_streams;
+};
+
+struct rl_policy {
+	/* Written by the agent. */
+	enum rl_policy_flag flags; /* any of them; 0: free */
+	__u16 first_port;
+	__u16 last_port;
+	struct rl_limit limits[2]; /* the second one counts while the quota is used up */
+	__u64 quota_bytes;
+	__u64 quota_period_ns; /* 0: the agent sets each end */
+	__u64 reserved;
+	enum rl_early_term early_terms;
+	__u32 early_uid;
+	__u64 early_executable; /* hashes of the path as rl_process_details has it */
+	__u64 early_executable_name;
+	char early_name[RL_NAME_LENGTH];
+	__u64 reserved_early[3];
+	char name[RL_POLICY_NAME_LENGTH]; /* NUL-terminated UTF-8 */
+	/* Written by the kernel; the agent writes when it installs. */
+	__u64 quota_used_bytes;
+	__u64 quota_ends_ns; /* CLOCK_BOOTTIME; 0: never */
+	__u64 refused_calls;
+	__u32 exhausted;
+	__u32 unpaced; /* packets of TCP connections without a pace: the agent goes round once more */
+	__u64 quota_passed_bytes[2];
+	__u64 reserved_state[2];
+	struct rl_allowance allowances[2]; /* by enum rl_direction */
+};
+
+/* By flow index. Ruled as relayed where the generation is the flow's. */
+struct rl_ruling {
+	__u32 generation;
+	__u32 owed_bytes; /* moved before the ruling and not charged yet */
+};
+
+/* Kept with each socket that a rate policy holds. */
+struct rl_held {
+	__u64 used_until_ns[2]; /* as in rl_allowance, of the flow's own share */
+	__u64 own_pacing; /* what its program had asked for by SO_MAX_PACING_RATE */
+	__u32 pacing;     /* what we have asked for; 0: nothing */
+	__u32 clamp;      /* of the congestion window; 0: none */
+	__u32 epochs[2][RL_PROCESS_POLICIES]; /* when it was active last, by policy */
+	__u32 window;     /* TCP_WINDOW_CLAMP that we have set; 0: none */
+	__u32 own_window; /* what it was before */
+};
+
+/* Whose connections the destroy iterators take, and what they took. */
+struct rl_destroy {
+	__u32 slot;
+	__u32 generation;
+	__u32 ruled_only;
+	__u32 destroyed;
+};
+
+#endif

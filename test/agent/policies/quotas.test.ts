@@ -1,0 +1,157 @@
+import t from 'tap';
+import { ControlHost, makeRecord } from './control-host.ts';
+import { FakeEnforcer } from './fake-enforcer.ts';
+
+const BY_HAND = { dryRun: false, forced: false, spared: [] };
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+function quota(then: string, override: Record<string, unknown> = {}): unknown {
+  return { match: { app: 'socat' }, scope: 'all', quota: { bytes: 1000, period: 'day', then, ...override } };
+}
+
+function actionsOf(host: ControlHost): string[] {
+  return host.control.audit().map(({ action, target, result }) => `${action} ${target} ${result}`);
+}
+
+t.test('the kernel is told the period in UTC, and what it is told back is shown', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  host.policies.put('q', quota('throttle', { throttleBytesPerSecond: 500 }), BY_HAND);
+  t.match(host.enforcer?.policies.get('q')?.policy.quota, {
+    bytes: 1000,
+    usedBytes: 0,
+    endsAtMs: Date.UTC(2026, 10, 23),
+    periodMs: DAY,
+    then: 'throttle',
+    throttleBytesPerSecond: 500,
+  });
+  host.enforcer?.count('q', { quotaUsedBytes: 400 });
+  t.match(host.policies.get('q').quotaUse, {
+    usedBytes: 400,
+    remainingBytes: 600,
+    exhausted: false,
+    periodBeganAt: '2026-11-22T00:00:00.000Z',
+    periodEndsAt: '2026-11-23T00:00:00.000Z',
+  });
+});
+
+for (const then of ['notify', 'throttle', 'deny']) {
+  t.test(`${then}: once a period it is told, with what was used`, async (t) => {
+    const host = new ControlHost({ records: [makeRecord()] });
+    host.policies.put('q', quota(then), BY_HAND);
+    host.enforcer?.count('q', { quotaUsedBytes: 1001, quotaExhausted: true });
+    host.poll();
+    host.poll();
+    t.same(actionsOf(host), ['quota-used-up q done']);
+    t.match(
+      host.events.filter(({ type }) => type === 'quota-used-up'),
+      [{ data: { policy: 'q', action: then, bytes: 1000, usedBytes: 1001, period: 'day' } }],
+    );
+    t.same(
+      host.policies.series().map(({ actions }) => [...actions]),
+      [[[then, 1]]],
+    );
+    host.enforcer?.count('q', { quotaUsedBytes: 0, quotaExhausted: false });
+    host.poll(DAY);
+    t.match(host.events.at(-1), { type: 'quota-period', data: { policy: 'q', usedBytes: 1001 } });
+    host.enforcer?.count('q', { quotaUsedBytes: 1002, quotaExhausted: true });
+    host.poll(3000);
+    t.equal(actionsOf(host).length, 2, 'and again in the next period');
+  });
+}
+
+t.test('kill: each process once, also one that comes later; a protected one never', async (t) => {
+  const first = makeRecord({ tgid: 50 });
+  const safe = makeRecord({ tgid: 51, name: 'postgres' });
+  const host = new ControlHost({ records: [first, safe], protectedNames: ['postgres'] });
+  host.policies.put('q', quota('kill'), BY_HAND);
+  host.poll();
+  t.same(host.signals, []);
+  host.enforcer?.count('q', { quotaUsedBytes: 1000, quotaExhausted: true });
+  host.poll();
+  host.poll();
+  t.same(host.signals, ['SIGTERM 50']);
+  host.end(first);
+  host.add(makeRecord({ tgid: 52 }));
+  host.poll();
+  host.poll();
+  t.same(host.signals, ['SIGTERM 50', 'SIGTERM 52']);
+  t.same(actionsOf(host), ['kill process 52 (socat) done', 'kill process 50 (socat) done', 'quota-used-up q done']);
+});
+
+t.test('kill under the scope relay ends only those that relay', async (t) => {
+  const host = new ControlHost({ records: [makeRecord({ tgid: 60 }), makeRecord({ tgid: 61 })] });
+  host.policies.put('q', { ...(quota('kill') as object), scope: 'relay' }, BY_HAND);
+  host.ruled.set(61, [{ flow: 7, role: 'service', relayedBytes: 10 }]);
+  host.enforcer?.count('q', { quotaUsedBytes: 1000, quotaExhausted: true });
+  host.poll();
+  t.same(host.signals, ['SIGTERM 61']);
+});
+
+t.test('what was used survives a restart and a reboot, within its period', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  host.policies.put('q', quota('notify'), BY_HAND);
+  host.enforcer?.count('q', { quotaUsedBytes: 1200, quotaExhausted: true });
+  host.poll();
+  host.policies.checkpoint();
+  const { db, clock } = host;
+  const rebooted = new ControlHost({
+    db,
+    clock,
+    enforcer: new FakeEnforcer(),
+    bootId: 'next',
+    records: [makeRecord()],
+  });
+  t.equal(rebooted.enforcer?.policies.get('q')?.policy.quota?.usedBytes, 1200);
+  rebooted.enforcer?.count('q', { quotaExhausted: true });
+  rebooted.poll();
+  t.equal(actionsOf(rebooted).length, 1, 'what was done in this period is not done again');
+  clock.advance(DAY);
+  const later = new ControlHost({ db, clock, enforcer: new FakeEnforcer(), bootId: 'third', records: [makeRecord()] });
+  t.equal(later.enforcer?.policies.get('q')?.policy.quota?.usedBytes, 0);
+});
+
+t.test('right after the period’s end what the kernel still says of the last one is not acted on', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  host.policies.put('q', quota('kill', { period: 'hour' }), BY_HAND);
+  host.enforcer?.count('q', { quotaUsedBytes: 900 });
+  host.poll(HOUR - 500);
+  host.enforcer?.count('q', { quotaUsedBytes: 1000, quotaExhausted: true });
+  host.poll(500);
+  host.poll(500);
+  t.same(host.signals, []);
+  host.poll(2000);
+  t.same(host.signals, ['SIGTERM 4711'], 'but what it says later is of this one');
+});
+
+t.test('at a month’s end the kernel is told the next one, and begins at nothing', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  host.policies.put('q', quota('notify', { period: 'month' }), BY_HAND);
+  t.match(host.enforcer?.policies.get('q')?.policy.quota, { endsAtMs: Date.UTC(2026, 11, 1), periodMs: null });
+  host.enforcer?.count('q', { quotaUsedBytes: 700 });
+  host.poll();
+  host.poll(10 * DAY);
+  t.match(host.enforcer?.policies.get('q')?.policy.quota, { endsAtMs: Date.UTC(2027, 0, 1), usedBytes: 0 });
+  t.equal(host.enforcer?.counters('q').quotaUsedBytes, 0);
+  t.same(host.enforcer?.assigned(host.records[0] as never), ['q'], 'and it holds whom it held');
+});
+
+t.test(
+  'a quota that is raised lets go on; another kind of period begins anew; a removed one is forgotten',
+  async (t) => {
+    const host = new ControlHost({ records: [makeRecord()] });
+    host.policies.put('q', quota('notify'), BY_HAND);
+    host.enforcer?.count('q', { quotaUsedBytes: 1000, quotaExhausted: true });
+    host.poll();
+    host.policies.put('q', quota('notify', { bytes: 5000 }), BY_HAND);
+    host.enforcer?.count('q', { quotaExhausted: false });
+    t.match(host.policies.get('q').quotaUse, { usedBytes: 1000, remainingBytes: 4000 });
+    host.policies.put('q', quota('notify', { period: 'hour' }), BY_HAND);
+    t.match(host.policies.get('q').quotaUse, { usedBytes: 0 });
+    host.enforcer?.count('q', { quotaUsedBytes: 10 });
+    host.policies.checkpoint();
+    host.policies.remove('q');
+    host.policies.put('q', quota('notify', { period: 'hour' }), BY_HAND);
+    t.match(host.policies.get('q').quotaUse, { usedBytes: 0 });
+  },
+);

@@ -1,0 +1,147 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { Accounting } from '../../../agent/accounting.ts';
+import { type Host, waitForPort } from '../hosts.ts';
+import { EnforcementGround, policy } from './ground.ts';
+
+const MEGABYTE = 1_000_000;
+const sent = (bytesPerSecond: number): { bytesPerSecond: number; sent: boolean; received: boolean } => ({
+  bytesPerSecond,
+  sent: true,
+  received: false,
+});
+
+/** A sink on one host and, on the other, flows to it. */
+async function stream(
+  ground: EnforcementGround,
+  name: string,
+  port: number,
+  flows = 4,
+  protocol = 'tcp',
+): Promise<number> {
+  const { client, server } = ground.hosts;
+  const sink: Host = server;
+  ground.start(sink, 'flows', `${name}-sink`, ['sink', ground.counters(`${name}-sink`), String(port), protocol]);
+  await waitForPort(sink, protocol === 'udp' ? 'udp' : 'tcp', port);
+  const last = protocol === 'udp' ? '20000000' : 'cubic';
+  const to = [server.address4, String(port), protocol, String(flows), last];
+  const { pid } = ground.start(client, 'flows', name, ['send', ground.counters(name), ...to]);
+  for (const end = Date.now() + 5000; Date.now() < end && ground.moved(`${name}-sink`) === 0; ) await sleep(10);
+  return pid;
+}
+
+t.test('a cap holds one process and not its neighbour, follows changes, and is gone at once', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const held = await stream(ground, 'held', 5301);
+  await stream(ground, 'free', 5302);
+  const before = await ground.rate('held-sink', 500);
+  ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
+  ground.enforcer.assign(await ground.process(held), ['test']);
+  t.same(ground.enforcer.assigned(await ground.process(held)), ['test']);
+  await sleep(2000);
+  const capped = await ground.rate('held-sink', 2000);
+  t.ok(Math.abs(capped / MEGABYTE - 1) < 0.05, `${capped} of ${MEGABYTE} bytes a second`);
+  t.ok((await ground.rate('free-sink', 500)) > 20 * MEGABYTE, 'the neighbour goes on');
+
+  ground.enforcer.install(policy({ rate: sent(4 * MEGABYTE) }));
+  await sleep(1500);
+  const raised = await ground.rate('held-sink', 1000);
+  t.ok(Math.abs(raised / MEGABYTE / 4 - 1) < 0.1, `${raised} of ${4 * MEGABYTE} bytes a second`);
+  const { passedBytes, throttledBytes, activeFlows } = ground.enforcer.counters('test');
+  t.ok(passedBytes.tx > 6 * MEGABYTE && throttledBytes.tx > 0);
+  t.equal(activeFlows, 4);
+
+  ground.enforcer.remove('test');
+  t.same(ground.enforcer.installed(), []);
+  await sleep(500);
+  const after = await ground.rate('held-sink', 1000);
+  t.ok(after > before / 4, `${after} after, ${before} before`);
+});
+
+t.test('a process that starts later is held from its first byte; the cap outlives the agent', async (t) => {
+  await using ground = await EnforcementGround.make();
+  ground.enforcer.install(policy({ rate: sent(MEGABYTE) }), { executableName: 'held', uid: 0 });
+  ground.enforcer.install(policy({ name: 'other', rate: sent(10) }), { executableName: 'held', name: 'no-such' });
+  ground.restartAgent();
+  t.same(ground.enforcer.installed().sort(), ['other', 'test']);
+  const pid = await stream(ground, 'held', 5301);
+  const first = await ground.rate('held-sink', 1000);
+  t.ok(first < 1.5 * MEGABYTE, `${first} bytes in the first second`);
+  t.same(ground.enforcer.assigned(await ground.process(pid)), ['test']);
+  ground.restartAgent();
+  const after = await ground.rate('held-sink', 2000);
+  t.ok(Math.abs(after / MEGABYTE - 1) < 0.05, `${after} bytes a second after a restart`);
+  t.same(ground.enforcer.assigned(await ground.process(pid)), ['test']);
+  ground.enforcer[Symbol.dispose]();
+  Accounting.remove(ground.bpffs);
+  await sleep(300);
+  const removed = await ground.rate('held-sink', 1000);
+  t.ok(removed > 20 * MEGABYTE, `${removed} bytes a second after everything was taken out, with no agent`);
+  ground.restartAgent();
+});
+
+t.test('UDP is policed, sent and received, and TCP beside it keeps its share', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const udp = await stream(ground, 'udp', 5301, 1, 'udp');
+  const tcp = await stream(ground, 'tcp', 5302, 1);
+  ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
+  for (const pid of [udp, tcp]) ground.enforcer.assign(await ground.process(pid), ['test']);
+  await sleep(2500);
+  const [byUdp, byTcp] = await Promise.all([ground.rate('udp-sink', 2000), ground.rate('tcp-sink', 2000)]);
+  t.ok(Math.abs((byUdp + byTcp) / MEGABYTE - 1) < 0.06, `${byUdp} and ${byTcp} bytes a second`);
+  t.ok(byTcp > 0.3 * MEGABYTE, 'TCP is not starved');
+});
+
+t.test('with scope relay only ruled flows are held', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const pid = await stream(ground, 'both', 5301, 2);
+  ground.enforcer.install(policy({ scope: 'relay', rate: sent(MEGABYTE) }));
+  ground.enforcer.assign(await ground.process(pid), ['test']);
+  t.ok((await ground.rate('both-sink', 500)) > 20 * MEGABYTE, 'nothing is ruled yet');
+  const { slot } = await ground.process(pid);
+  const flows = ground.flowsOf(slot);
+  t.equal(flows.length, 2);
+  ground.enforcer.rule(flows[0] as number, true, 5 * MEGABYTE);
+  await sleep(1500);
+  const moved = (): number[] => flows.map((flow) => ground.sentOn(flow));
+  const before = moved();
+  await sleep(2000);
+  const rates = moved().map((bytes, index) => (bytes - (before[index] as number)) / 2);
+  t.ok(Math.abs((rates[0] as number) / MEGABYTE - 1) < 0.15, `${rates[0]} bytes a second on the ruled flow`);
+  t.ok((rates[1] as number) > 20 * MEGABYTE, `${rates[1]} on the other`);
+  ground.enforcer.rule(flows[0] as number, false, 0);
+  await sleep(500);
+  const at = moved();
+  await sleep(500);
+  t.ok((moved()[0] as number) - (at[0] as number) > 2 * MEGABYTE, 'ruled otherwise, it is free');
+});
+
+t.test('a quota that is used up denies or throttles until its period ends, by the kernel alone', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const { client, server } = ground.hosts;
+  const quota = { bytes: 3 * MEGABYTE, usedBytes: MEGABYTE, endsAtMs: null, periodMs: null, throttleBytesPerSecond: 0 };
+  const pid = await stream(ground, 'held', 5301, 2);
+  ground.enforcer.install(policy({ quota: { ...quota, then: 'deny' } }));
+  ground.enforcer.assign(await ground.process(pid), ['test']);
+  await sleep(500);
+  const { quotaUsedBytes, quotaExhausted } = ground.enforcer.counters('test');
+  t.ok(quotaExhausted && quotaUsedBytes >= 3 * MEGABYTE);
+  t.ok((await ground.rate('held-sink', 500)) < 1000, 'nothing passes any more');
+
+  const endsAtMs = Date.now() + 1500;
+  ground.enforcer.install(
+    policy({ quota: { ...quota, then: 'throttle', throttleBytesPerSecond: 500_000, endsAtMs, periodMs: 3_600_000 } }),
+  );
+  await sleep(1600);
+  await sleep(2000);
+  t.equal(ground.enforcer.counters('test').quotaExhausted, true, 'used up again in the new period');
+  const throttled = await ground.rate('held-sink', 2000);
+  t.ok(Math.abs(throttled / 500_000 - 1) < 0.1, `${throttled} bytes a second`);
+
+  ground.enforcer.install(policy({ name: 'spent', quota: { ...quota, bytes: 1, then: 'deny' } }), {
+    executableName: 'spent',
+  });
+  ground.start(server, 'dialogue', 'answerer', ['answer', '6000']);
+  await waitForPort(server, 'tcp', 6000);
+  t.same(await ground.ask(client, 'spent', 'tcp', server.address4, 6000), ['EPERM']);
+});
