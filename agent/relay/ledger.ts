@@ -168,6 +168,11 @@ export class RelayLedger {
     };
   }
 
+  /** Whether it was told of this flow: a pair leads to it or from it. */
+  isKnown(flow: string): boolean {
+    return this.owners.has(flow);
+  }
+
   /** Whether bytes are billed by what the kernel has of this flow. */
   isBilled(flow: string): boolean {
     const process = this.owners.get(flow)?.process;
