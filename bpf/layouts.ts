@@ -321,31 +321,28 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
 
 /** `struct rl_held`, 72 bytes. */
 export interface RlHeld {
-  readonly usedUntilNs: readonly number[];
+  readonly shares: readonly RlShare[];
   readonly ownPacing: number;
   readonly pacing: number;
   readonly clamp: number;
-  readonly epochs: readonly (readonly number[])[];
   readonly window: number;
   readonly ownWindow: number;
 }
 export const RL_HELD_SIZE = 72;
 export const RL_HELD_OFFSET = {
-  usedUntilNs: 0,
-  ownPacing: 16,
-  pacing: 24,
-  clamp: 28,
-  epochs: 32,
+  shares: 0,
+  ownPacing: 48,
+  pacing: 56,
+  clamp: 60,
   window: 64,
   ownWindow: 68,
 } as const;
 export function readRlHeld(view: DataView, offset: number): RlHeld {
   return {
-    usedUntilNs: readArray(2, (i) => readU64(view, offset + i * 8)),
-    ownPacing: readU64(view, offset + 16),
-    pacing: view.getUint32(offset + 24, true),
-    clamp: view.getUint32(offset + 28, true),
-    epochs: readArray(2, (i) => readArray(4, (j) => view.getUint32(offset + 32 + i * 16 + j * 4, true))),
+    shares: readArray(2, (i) => readRlShare(view, offset + i * 24)),
+    ownPacing: readU64(view, offset + 48),
+    pacing: view.getUint32(offset + 56, true),
+    clamp: view.getUint32(offset + 60, true),
     window: view.getUint32(offset + 64, true),
     ownWindow: view.getUint32(offset + 68, true),
   };
@@ -807,6 +804,23 @@ export function readRlRuling(view: DataView, offset: number): RlRuling {
   };
 }
 
+/** `struct rl_share`, 24 bytes. */
+export interface RlShare {
+  readonly usedUntilNs: bigint;
+  readonly epochs: readonly number[];
+}
+export const RL_SHARE_SIZE = 24;
+export const RL_SHARE_OFFSET = {
+  usedUntilNs: 0,
+  epochs: 8,
+} as const;
+export function readRlShare(view: DataView, offset: number): RlShare {
+  return {
+    usedUntilNs: view.getBigUint64(offset, true),
+    epochs: readArray(4, (i) => view.getUint32(offset + 8 + i * 4, true)),
+  };
+}
+
 /** `struct rl_socket`, 128 bytes. */
 export interface RlSocket {
   readonly owner: number;
@@ -1254,11 +1268,10 @@ export const layouts: readonly Layout[] = [
     struct: 'rl_held',
     size: 72,
     fields: {
-      used_until_ns: [0, 'u64[2]'],
-      own_pacing: [16, 'u64'],
-      pacing: [24, 'u32'],
-      clamp: [28, 'u32'],
-      epochs: [32, 'u32[2][4]'],
+      shares: [0, 'struct rl_share[2]'],
+      own_pacing: [48, 'u64'],
+      pacing: [56, 'u32'],
+      clamp: [60, 'u32'],
       window: [64, 'u32'],
       own_window: [68, 'u32'],
     },
@@ -1460,6 +1473,14 @@ export const layouts: readonly Layout[] = [
     fields: {
       generation: [0, 'u32'],
       owed_bytes: [4, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_share',
+    size: 24,
+    fields: {
+      used_until_ns: [0, 'u64'],
+      epochs: [8, 'u32[4]'],
     },
   },
   {

@@ -123,6 +123,7 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 	if (!p)
 		return;
 	struct parcel parcel = {.now = bpf_ktime_get_ns(), .is_stream = true};
+	struct rl_share *own = get_share(held, direction);
 	__u64 held_to = p->policies;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
@@ -130,8 +131,8 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 		if (!policy || !limits(policy, direction) || policy->flags & RL_POLICY_RELAY)
 			continue;
 		struct rl_allowance *a = get_allowance(policy, direction);
-		if (a->limit_rate && held->epochs[direction][place] != a->epoch + 1)
-			join(a, held, place, direction, &parcel);
+		if (a->limit_rate && own->epochs[place] != a->epoch + 1)
+			join(a, own, place, &parcel);
 	}
 }
 

@@ -28,6 +28,11 @@ static __always_inline struct rl_allowance *get_allowance(struct rl_policy *poli
 	return direction == RL_RX ? &policy->allowances[RL_RX] : &policy->allowances[RL_TX];
 }
 
+static __always_inline struct rl_share *get_share(struct rl_held *held, enum rl_direction direction)
+{
+	return direction == RL_RX ? &held->shares[RL_RX] : &held->shares[RL_TX];
+}
+
 struct path_hash {
 	__u8 *path;
 	__u64 hash;

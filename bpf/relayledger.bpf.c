@@ -22,6 +22,7 @@
 #include "owners.bpf.c"
 #include "ledger.bpf.c"
 #include "payload.bpf.c"
+#include "fair-rate.bpf.h"
 #include "caps.bpf.c"
 #include "wire.bpf.c"
 #include "interfaces.bpf.c"

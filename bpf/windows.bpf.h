@@ -22,8 +22,8 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held)
 	if (!p || !held)
 		return window;
 	__u64 now = bpf_ktime_get_ns();
-	if (!held->used_until_ns[RL_RX])
-		held->used_until_ns[RL_RX] = now - FIRST_WINDOW_NS;
+	if (!held->shares[RL_RX].used_until_ns)
+		held->shares[RL_RX].used_until_ns = now - FIRST_WINDOW_NS;
 	__u64 held_to = p->policies;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
@@ -38,7 +38,7 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held)
 			continue;
 		if (a->limit_rate != rate)
 			begin_allowance(a, rate, now);
-		__s64 saved = (__s64)(now - held->used_until_ns[RL_RX]);
+		__s64 saved = (__s64)(now - held->shares[RL_RX].used_until_ns);
 		if (saved < 0)
 			saved = 0;
 		if (saved > (__s64)OWN_WINDOW_NS)

@@ -182,7 +182,7 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 		__u32 slot = mptcp_owner(skb);
 		p = get_process(slot);
 		if (slot != KERNEL_SLOT && p) {
-			if (p->policies && s && hold_packet(skb, s, p->policies, direction) != PASS)
+			if (p->policies && s && !(hold_packet(skb, s, p->policies, direction) & PASS))
 				return DROP;
 			count_wire(p, direction, packet.bytes, packet.packets);
 		} else
@@ -209,8 +209,12 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 	}
 	if (p->policies) {
 		int verdict = hold_packet(skb, s, p->policies, direction);
-		if (verdict != PASS) /* it never crosses the IP layer */
+		if (verdict == DROP || verdict == DROP_AS_FULL) /* it never crosses the IP layer */
 			return direction == RL_TX && verdict == DROP_AS_FULL ? DROP_AS_FULL : DROP;
+		if (direction == RL_TX && verdict == PASS_CONGESTED) {
+			count_wire(p, direction, packet.bytes, packet.packets);
+			return PASS_CONGESTED;
+		}
 	}
 	count_wire(p, direction, packet.bytes, packet.packets);
 	return 1;

@@ -59,6 +59,12 @@ export class Streams {
     return new Streams(hosts, bench.folder, ends);
   }
 
+  /** Sender and receiver. */
+  pids(kind: Kind): number[] {
+    const { client, server } = this.#ends.get(kind) as Ends;
+    return [client.pid, server.pid];
+  }
+
   /**
    * Lets one kind run for `ms`, after a moment to get going.
    * @param atEdge called right before and right after

@@ -344,3 +344,26 @@ t.test('an ended process without a verdict leaves nothing behind, and a late wor
   t.same(host.pass(20), []);
   t.same(host.ledger.relays(), []);
 });
+
+t.test(
+  'the flows that a verdict rests on are told with what each has relayed, as long as the kernel has them',
+  async (t) => {
+    const host = new Host();
+    const own = makeFlow('3', { remoteAddress: '203.0.113.77', host: 'elsewhere' });
+    host.tell('1 socat', [CLIENT, UPSTREAM, own], THERE_AND_BACK);
+    t.same(host.ledger.ruledFlows('1 socat'), [], 'nothing before the verdict');
+    host.pass(2);
+    const ruled = host.ledger.ruledFlows('1 socat');
+    t.same(ruled.map(({ id, role }) => [id, role]).sort(), [
+      ['1', 'third-party'],
+      ['2', 'third-party'],
+    ]);
+    for (const { relayedBytes } of ruled) t.equal(relayedBytes, 200_000, 'there and back');
+    host.ledger.forgetFlows(['1']);
+    t.same(
+      host.ledger.ruledFlows('1 socat').map(({ id }) => id),
+      ['2'],
+    );
+    t.same(host.ledger.ruledFlows('nobody'), []);
+  },
+);

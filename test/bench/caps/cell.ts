@@ -1,11 +1,14 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Accounting } from '../../../agent/accounting.ts';
+import { Accounting, pinPath } from '../../../agent/accounting.ts';
 import { KernelEnforcer } from '../../../agent/enforcement/kernel-enforcer.ts';
+import { HOLD_CONNECTIONS } from '../../../agent/hooks.ts';
 import { findCgroupRoot } from '../../../agent/mounts.ts';
 import type { KernelPolicy } from '../../../agent/policies/enforcer.ts';
+import { unpin } from '../../../bpf/pin.ts';
 import { waitForPort } from '../../e2e/hosts.ts';
 import { Flows } from './flows.ts';
 import { makePath, type PathKind, removePath } from './paths.ts';
@@ -20,6 +23,8 @@ export interface Cell {
   direction: 'sent' | 'received';
   /** The policy comes when the flows have been running for a second. */
   attachesLate?: boolean;
+  /** What holds it; `dropping` is our bucket alone, without paced connections. */
+  by?: 'ours' | 'dropping' | 'tbf' | 'nftables';
 }
 
 export interface Outcome {
@@ -44,9 +49,6 @@ export interface Timing {
   windowMs: number;
 }
 
-/** What holds the sender to the limit; `undefined` measures without any. */
-export type Hold = (policy: KernelPolicy) => Disposable & { look?(): string };
-
 export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verbose = false): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'rl-caps-'));
   const bpffs = `/sys/fs/bpf/relayledger-caps-${process.pid}`;
@@ -58,7 +60,9 @@ export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verb
     const rate = { bytesPerSecond, sent: cell.direction === 'sent', received: cell.direction === 'received' };
     const policy: KernelPolicy = { name: 'bench', scope: 'all', rate, quota: null, deny: null };
     const install = (): void => enforcer.install(policy, { executableName: 'held' });
-    if (!cell.attachesLate) install();
+    if (cell.by === 'tbf' || cell.by === 'nftables') holdByOthers(cell.by, path.sender.name, bytesPerSecond);
+    else if (!cell.attachesLate) install();
+    if (cell.by === 'dropping') unpin(pinPath(bpffs, 'links', HOLD_CONNECTIONS));
     const flows = await startFlows(cell, path.address, path, tools.flows, folder);
     try {
       if (cell.attachesLate) {
@@ -76,6 +80,22 @@ export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verb
     removePath(path);
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The host's own means, on all that the sender's host sends. */
+function holdByOthers(by: 'tbf' | 'nftables', namespace: string, bytesPerSecond: number): void {
+  const inHost = (command: string[]): unknown => execFileSync('ip', ['netns', 'exec', namespace, ...command]);
+  if (by === 'tbf') {
+    const limits = ['rate', `${bytesPerSecond * 8}bit`, 'burst', '64kb', 'latency', '200ms'];
+    inHost(['tc', 'qdisc', 'add', 'dev', 'eth0', 'root', 'tbf', ...limits]);
+    return;
+  }
+  inHost(['nft', 'add table inet caps']);
+  inHost(['nft', 'add chain inet caps out { type filter hook output priority 0; }']);
+  inHost([
+    'nft',
+    `add rule inet caps out oifname eth0 limit rate over ${bytesPerSecond} bytes/second burst 64 kbytes drop`,
+  ]);
 }
 
 interface Ends {

@@ -38,7 +38,7 @@ t.test('a cap holds one process and not its neighbour, follows changes, and is g
   ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
   ground.enforcer.assign(await ground.process(held), ['test']);
   t.same(ground.enforcer.assigned(await ground.process(held)), ['test']);
-  await sleep(2000);
+  await sleep(3000);
   const capped = await ground.rate('held-sink', 2000);
   t.ok(Math.abs(capped / MEGABYTE - 1) < 0.05, `${capped} of ${MEGABYTE} bytes a second`);
   t.ok((await ground.rate('free-sink', 500)) > 20 * MEGABYTE, 'the neighbour goes on');

@@ -4,12 +4,12 @@
  * whoever wants to know: per flow four 64-bit numbers, bytes, segments sent, segments retransmitted, smoothed RTT in us.
  *
  *   flows sink COUNTERS PORT tcp|udp
- *   flows send COUNTERS ADDRESS PORT tcp|udp FLOWS CONGESTION [BYTES_EACH]
+ *   flows send COUNTERS ADDRESS PORT tcp|udp FLOWS CONGESTION [BYTES_EACH [PING_PORT]]
  *   flows serve COUNTERS PORT CONGESTION     accepts, and sends on each connection
  *   flows fetch COUNTERS ADDRESS PORT FLOWS  connects, and reads
  *   flows ping ADDRESS PORT COUNT            round trips of 64 bytes over one connection, in us, one a line
  *   flows echo PORT
- * With BYTES_EACH a connection ends after so many bytes and another takes its place.
+ * With a PING_PORT a thread of the same process takes round trips there. With BYTES_EACH other than 0 a connection ends after so many bytes and another takes its place.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,9 +35,11 @@ struct counters {
 };
 static struct counters *counters;
 static char buffer[256 * 1024];
+static char question[64];
 static int sockets[MAX_FLOWS];
 static uint64_t left[MAX_FLOWS];
 static uint64_t aborted;
+static int reconnecting; /* without waiting for it */
 
 static void die(const char *what)
 {
@@ -86,7 +89,9 @@ static int connect_to(const char *host, int port, int type, const char *congesti
 		die("socket");
 	if (type == SOCK_STREAM && congestion && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, strlen(congestion)))
 		die(congestion);
-	if (connect(fd, (void *)&to, length))
+	if (reconnecting)
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (connect(fd, (void *)&to, length) && errno != EINPROGRESS)
 		die("connect");
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	return fd;
@@ -218,11 +223,21 @@ static void ping(const char *host, int port, int count)
 	fcntl(fd, F_SETFL, 0);
 	for (int i = 0; i < count; i++) {
 		uint64_t began = now_ns();
-		if (send(fd, buffer, 64, 0) != 64 || recv(fd, buffer, 64, MSG_WAITALL) != 64)
+		if (send(fd, question, 64, 0) != 64 || recv(fd, question, 64, MSG_WAITALL) != 64)
 			die("ping");
 		printf("%.1f\n", (now_ns() - began) / 1000.0);
 		usleep(5000);
 	}
+}
+
+static const char *ping_host;
+
+static void *ping_on(void *port)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (;;)
+		ping(ping_host, atoi(port), 1000000);
+	return NULL;
 }
 
 static void echo(int port)
@@ -266,10 +281,16 @@ int main(int argc, char **argv)
 	if (sends && !strcmp(argv[5], "udp"))
 		send_datagrams(argv[3], port, count, strtoull(argv[7], NULL, 10));
 	uint64_t each = sends && argc > 8 ? strtoull(argv[8], NULL, 10) : 0;
+	if (sends && argc > 9) {
+		pthread_t thread;
+		ping_host = argv[3];
+		pthread_create(&thread, NULL, ping_on, argv[9]);
+	}
 	for (int i = 0; i < count; i++) {
 		sockets[i] = connect_to(argv[3], port, SOCK_STREAM, sends ? argv[7] : NULL);
 		left[i] = each;
 		watch(poll, sockets[i], i, sends ? EPOLLOUT : EPOLLIN);
 	}
+	reconnecting = 1;
 	run(poll, -1, count, sends, sends ? argv[7] : NULL, argv[3], port, each);
 }
