@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
 import type { Accounting } from './accounting.ts';
+import { ConfiguredPorts } from './configured-ports.ts';
 import { addCounters, type Counters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
 import { Events } from './events.ts';
@@ -81,6 +82,7 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #watch: RelayWatch | undefined;
   readonly #events = new Events();
   readonly #metrics: Metrics;
+  readonly #configuredPorts: ConfiguredPorts;
   readonly #budget: SeriesBudget;
   readonly #apps = new Map<string, AppTotal>();
   /** Ended processes whose slots were given back, by identity; kept for 15 minutes after their end. */
@@ -107,6 +109,7 @@ export class Agent implements Readings, AsyncDisposable {
     const { accounting, clock, version, kernel, store } = options;
     this.#options = options;
     this.#metrics = new Metrics(version, kernel);
+    this.#configuredPorts = new ConfiguredPorts(() => this.#elapsedMs());
     this.#budget = new SeriesBudget(options.maxApps);
     this.#startedAt = toIso(clock.nowMs());
     this.#freedTotal = store.freed();
@@ -129,7 +132,10 @@ export class Agent implements Readings, AsyncDisposable {
       recognise: ({ executable, command }) => options.recognise(executable, command),
       restore: (record) => this.#restore(record, stored.get(identityOf(record))),
       changed: (record, delta) => this.#charge(record, delta),
-      started: (record) => this.#publish('process-started', record),
+      started: (record) => {
+        this.#configuredPortsOf(record); // read by the time somebody asks
+        this.#publish('process-started', record);
+      },
       described: (record) => options.policies.noticed(record),
       ended: (record) => {
         options.policies.ended(record);
@@ -388,8 +394,8 @@ export class Agent implements Readings, AsyncDisposable {
       freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
     });
-    this.#options.store.history.prune(now);
     this.#watch?.release();
+    this.#options.store.history.prune(now);
     this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;
@@ -464,7 +470,12 @@ export class Agent implements Readings, AsyncDisposable {
     return { tgid, startNs, app, counters, exitedAtMs, freed, description };
   }
 
+  #configuredPortsOf(record: ProcessRecord): readonly number[] | undefined {
+    return this.#configuredPorts.of(record, this.#options.users.homeOf(record.uid));
+  }
+
   #toProcess(record: ProcessRecord): Process {
+    const ports = this.#configuredPortsOf(record);
     const { tgid, name, details, uid, app, unit, container, profile, counters } = record;
     return {
       pid: tgid,
@@ -480,6 +491,7 @@ export class Agent implements Readings, AsyncDisposable {
       unit,
       container,
       profile,
+      ...(ports ? { configuredPorts: [...ports] } : {}),
       netns: details.netns,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
       payloadShares: sharesOf(counters),

@@ -137,7 +137,12 @@ export class RelayWatch {
       if (silence < closedFor) return false;
       const record = processes.bySlot(flow.slot, flow.processGeneration);
       const isOver =
-        flow.closed || !record || record.exitedAtMs !== null || (isUnconnected(flow) && silence > silentFor);
+        flow.closed ||
+        !record ||
+        record.exitedAtMs !== null ||
+        (isUnconnected(flow) && silence > silentFor) ||
+        // A flood of peers: what no pair leads to is no evidence, and begins anew with its next byte.
+        (crowded && !ledger.isKnown(this.#idOf(flow.id)) && (isUnconnected(flow) || silence > CROWDED_SILENT_NS));
       if (!isOver || !record || !ledger.isBilled(this.#idOf(flow.id))) return isOver;
       this.#over.set(flow.id, record);
       return false;

@@ -66,6 +66,9 @@ export type Exchange = readonly Direction[];
 const EDGE_SHARE = 0.05;
 /** Sends that come clearly later than chance are paid from credit that happened to lie there. */
 const STALE_AUC = 0.3;
+/** The same of one that matters only to its source. */
+const ASIDE_AUC = 0.85;
+const ASIDE_RUN_SHARE = 0.5;
 /** A pair that pays for this much of its destination stays whatever its lags. */
 const MAIN_SHARE = 0.5;
 
@@ -111,7 +114,10 @@ export function edgesOf(evidence: Evidence): Edge[] {
 
 /** Paid from credit that happened to lie there, to all appearance: it joins exchanges that have nothing in common. */
 export function isStale({ pair, destination, auc }: Edge): boolean {
-  return auc < STALE_AUC && pair.moved + pair.copied < MAIN_SHARE * destination.sent;
+  const carried = pair.moved + pair.copied;
+  if (auc < STALE_AUC) return carried < MAIN_SHARE * destination.sent;
+  // A login's leftovers: little of the destination, and sent neither with nor soon after a receive.
+  return auc < ASIDE_AUC && pair.sameRun < ASIDE_RUN_SHARE * pair.moves && carried < EDGE_SHARE * destination.sent;
 }
 
 function matters(evidence: Evidence, pair: PairEvidence): boolean {

@@ -168,16 +168,21 @@ export class RelayLedger {
     };
   }
 
-  /** The flows that the verdict on a process rests on, as far as the kernel still has them, and what each has relayed. */
-  ruledFlows(processKey: string): RuledFlow[] {
-    const account = this.accounts.get(processKey);
-    return account ? ruledFlowsOf(account) : [];
+  /** Whether it was told of this flow: a pair leads to it or from it. */
+  isKnown(flow: string): boolean {
+    return this.owners.has(flow);
   }
 
   /** Whether bytes are billed by what the kernel has of this flow. */
   isBilled(flow: string): boolean {
     const process = this.owners.get(flow)?.process;
     return process !== undefined && process.ruledPairsOf(flow).length > 0;
+  }
+
+  /** The flows that the verdict on a process rests on, as far as the kernel still has them, and what each has relayed. */
+  ruledFlows(processKey: string): RuledFlow[] {
+    const account = this.accounts.get(processKey);
+    return account ? ruledFlowsOf(account) : [];
   }
 
   /** All that relay or are suspected to, those that ended included until they are forgotten. */

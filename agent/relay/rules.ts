@@ -73,6 +73,9 @@ const OTHER_RUN_PERIODIC_AUC = 0.99;
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
 
+/** Larger messages are no heartbeat. Streams of datagrams at a constant rate are calls far more often. */
+const BEAT_BYTES = 512;
+
 /** One-way volumes of two calls of one codec differ less than this; of a relay's two directions more. */
 const SAME_VOLUME = 1.05;
 /** Independent streams agree as well in their sizes once in so many looks, and in both directions only by its square. */
@@ -116,7 +119,8 @@ export const RULES: readonly Rule[] = [
     verdict: 'relay',
     kind: 'causal',
     why: 'what comes in goes out again, and right after it came in',
-    holds: ({ main }) => main.every((d) => conserves(d, CONSERVED) && follows(d)),
+    holds: ({ main, twoWay }) =>
+      main.every((d) => conserves(d, CONSERVED) && follows(d)) && (twoWay || !main.every(isBeat)),
   },
   {
     verdict: 'relay',
@@ -132,7 +136,7 @@ export const RULES: readonly Rule[] = [
     // Both ways carry something: equality both ways is two coincidences, beside request heads it is one.
     holds: ({ main, twoWay }) =>
       twoWay &&
-      main.every((d) => (isEqual(d) || isUpToDate(d, FULLY_CONSERVED)) && !d.datagrams) &&
+      main.every((d) => isEqual(d) && !d.datagrams) &&
       (!main.every((d) => d.periodic) || !haveOneVolume(main)),
   },
   {
@@ -223,6 +227,11 @@ export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
   if (sameRunShare >= SAME_RUN_SHARE) return auc >= SAME_RUN_AUC;
   if (sameRunShare >= SOME_RUN_SHARE) return auc >= (periodic ? SOME_RUN_PERIODIC_AUC : SOME_RUN_AUC);
   return auc >= (periodic ? OTHER_RUN_PERIODIC_AUC : OTHER_RUN_AUC);
+}
+
+/** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
+function isBeat({ periodic, sizes, received, receives, datagrams }: Direction): boolean {
+  return !datagrams && periodic && sizes === null && received < BEAT_BYTES * receives;
 }
 
 function followsWeakly(direction: Direction): boolean {

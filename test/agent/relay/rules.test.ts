@@ -15,6 +15,7 @@ const BEHIND: Overrides = { received: 1_000_000, sent: 800_000, due: [800_000] }
 const SIZES = [20, 22, 18, 25, 19, 21, 17, 23];
 const OTHER_SIZES = [23, 17, 24, 19, 22, 18, 25, 17];
 const CROSSED: Overrides = { sizesByChance: 0.5, receivedSizes: SIZES, sentSizes: SIZES };
+const BEAT: Overrides = { received: 64_000, periodic: true };
 /** A thread of its own sends what another receives. */
 const THREADS: Overrides = { auc: 0.97, sameRunShare: 0 };
 /** Keys: 36 bytes of framing each, and sizes that follow. */
@@ -57,10 +58,12 @@ const CASES: [string, Overrides[], string][] = [
   ['held, with something missing', [HELD, { ...HELD, received: 300_000, sent: 290_000 }], 'suspected undecided'],
   ['held, late credit but equal volumes', [HELD, { ...HELD, moved: 910_000 }], 'relay held'],
   ['held one way only', [HELD], 'none undecided'],
-  ['a fifth is still held', [HELD, { ...HELD, ...BEHIND }], 'relay held'],
-  ['... of what came long ago', [HELD, { ...HELD, ...BEHIND, due: [900_000] }], 'none undecided'],
-  ['... and hardly anything came long ago', [HELD, { ...HELD, ...BEHIND, due: [400_000] }], 'none undecided'],
-  ['a third is still held', [HELD, { ...HELD, ...BEHIND, sent: 660_000, due: [600_000] }], 'none undecided'],
+  ['a fifth is still held, as of what is stored and asked for', [HELD, { ...HELD, ...BEHIND }], 'none undecided'],
+  ['a heartbeat in step with another', [BEAT], 'suspected undecided'],
+  ['a beat that is answered', [BEAT, BEAT], 'relay causal'],
+  ['... of what came long ago', [HELD_CALL, { ...HELD_CALL, ...BEHIND, due: [900_000] }], 'none undecided'],
+  ['... and hardly anything came long ago', [HELD_CALL, { ...HELD_CALL, ...BEHIND, due: [400_000] }], 'none undecided'],
+  ['a third is still held', [HELD_CALL, { ...HELD_CALL, ...BEHIND, sent: 660_000, due: [600_000] }], 'none undecided'],
   [
     'two constant streams of one volume',
     [
