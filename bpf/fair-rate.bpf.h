@@ -5,11 +5,11 @@
  */
 
 /* How much unused allowance is kept. */
-#define BUCKET_NS 200000000ULL
+#define BUCKET_NS 150000000ULL
 /* Where the controller wants the bucket: half full, so that it neither runs dry nor over. */
-#define RESERVE_NS 100000000ULL
+#define RESERVE_NS 75000000ULL
 /* How far it may be overdrawn by flows that are below their own share. */
-#define DEBT_NS 450000000ULL
+#define DEBT_NS 350000000ULL
 /* How much of its own share a flow may save up. */
 #define OWN_BUCKET_NS 20000000ULL
 /* What is received: also what its window may offer, to a sender that asks again every 200 ms. */
@@ -144,7 +144,8 @@ __noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, c
 	__u64 fair = a->fair_rate;
 	if (active)
 		fair = fair * active / (active + 1);
-	if (level < 0 && fair > a->limit_rate / (active + 1))
+	/* Flows that begin together run the bucket down: an equal share at once. */
+	if (level < (__s64)(RESERVE_NS / 2) && fair > a->limit_rate / (active + 1))
 		fair = a->limit_rate / (active + 1);
 	set_fair(a, fair);
 	return 0;
