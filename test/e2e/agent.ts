@@ -155,7 +155,9 @@ export class Agent implements AsyncDisposable {
     } catch (error) {
       await sleep(100);
       if (this.#child === undefined) {
-        throw new Error(`the agent ended with ${this.#ended}:\n${this.log().split('\n').slice(-20).join('\n')}`, { cause: error });
+        throw new Error(`the agent ended with ${this.#ended}:\n${this.log().split('\n').slice(-20).join('\n')}`, {
+          cause: error,
+        });
       }
       return await fetch(url);
     }
