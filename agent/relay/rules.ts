@@ -236,7 +236,13 @@ function isBeat({ periodic, sizes, received, receives, datagrams }: Direction): 
 
 function followsWeakly(direction: Direction): boolean {
   if (follows(direction)) return true;
-  return !direction.periodic && (direction.auc >= WEAK_AUC || direction.lagP75Ms <= SOON_MS);
+  const { auc, lagP75Ms, periodic } = direction;
+  return (auc >= WEAK_AUC || lagP75Ms <= SOON_MS) && (!periodic || isBulkOfOneRun(direction));
+}
+
+/** Answers of a few bursts each may seem to keep time; they aren't what constant phases of two clocks could explain. */
+function isBulkOfOneRun({ datagrams, received, receives, sameRunShare }: Direction): boolean {
+  return !datagrams && received >= BEAT_BYTES * receives && sameRunShare >= SAME_RUN_SHARE;
 }
 
 function isEqual(direction: Direction): boolean {

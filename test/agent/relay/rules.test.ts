@@ -81,6 +81,27 @@ const CASES: [string, Overrides[], string][] = [
     'relay held',
   ],
 
+  [
+    'answers in bursts that seem to keep time, sent on in slices without a sleep',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1 }],
+    'relay causal-one-way',
+  ],
+  [
+    '... after a sleep',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1, sameRunShare: 0.3 }],
+    'suspected undecided',
+  ],
+  [
+    '... in small messages',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1, receives: 10_000 }],
+    'suspected undecided',
+  ],
+  [
+    '... in datagrams',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1, datagrams: true }],
+    'suspected undecided',
+  ],
+
   ['a jitter buffer with packets of varying size', [HELD_CALL, HELD_CALL], 'relay held-datagrams'],
   ['... whose sizes differ', [HELD_CALL, { ...HELD_CALL, sizesByChance: 0.01 }], 'suspected undecided'],
   ['... of two sizes', [HELD_CALL, { ...HELD_CALL, sizeVariety: 2 }], 'suspected undecided'],
