@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { closeSync, existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArrayWindow } from '../bpf/array-window.ts';
@@ -17,6 +16,9 @@ import { releaseAll } from './enforcement/release.ts';
 import { AgentError } from './errors.ts';
 import { ADOPT_SOCKETS, DUMP_SOCKETS, ENFORCEMENT, HOLD_CONNECTIONS, HOOKS, type Hook } from './hooks.ts';
 import type { MissingFeature } from './readings.ts';
+
+// `import` would read all that node:crypto exports, and so load WebCrypto.
+const { createHash } = process.getBuiltinModule('node:crypto');
 
 const OBJECT = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
 import type { Accounting } from './accounting.ts';
+import { ConfiguredPorts } from './configured-ports.ts';
 import { addCounters, type Counters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
 import { Events } from './events.ts';
@@ -57,6 +58,8 @@ interface AppTotal {
 }
 
 const CHECKPOINT_MS = 10_000;
+/** Flows of relays are only given back to the kernel at a checkpoint. */
+const CROWDED_CHECKPOINT_MS = 2_000;
 const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
@@ -79,6 +82,7 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #watch: RelayWatch | undefined;
   readonly #events = new Events();
   readonly #metrics: Metrics;
+  readonly #configuredPorts: ConfiguredPorts;
   readonly #budget: SeriesBudget;
   readonly #apps = new Map<string, AppTotal>();
   /** Ended processes whose slots were given back, by identity; kept for 15 minutes after their end. */
@@ -105,6 +109,7 @@ export class Agent implements Readings, AsyncDisposable {
     const { accounting, clock, version, kernel, store } = options;
     this.#options = options;
     this.#metrics = new Metrics(version, kernel);
+    this.#configuredPorts = new ConfiguredPorts(() => this.#elapsedMs());
     this.#budget = new SeriesBudget(options.maxApps);
     this.#startedAt = toIso(clock.nowMs());
     this.#freedTotal = store.freed();
@@ -127,7 +132,10 @@ export class Agent implements Readings, AsyncDisposable {
       recognise: ({ executable, command }) => options.recognise(executable, command),
       restore: (record) => this.#restore(record, stored.get(identityOf(record))),
       changed: (record, delta) => this.#charge(record, delta),
-      started: (record) => this.#publish('process-started', record),
+      started: (record) => {
+        this.#configuredPortsOf(record); // read by the time somebody asks
+        this.#publish('process-started', record);
+      },
       described: (record) => options.policies.noticed(record),
       ended: (record) => {
         options.policies.ended(record);
@@ -299,7 +307,8 @@ export class Agent implements Readings, AsyncDisposable {
       this.#poll();
       this.#sockets.letGo();
       const now = this.#elapsedMs();
-      if (now - this.#lastCheckpointMs > CHECKPOINT_MS) this.#checkpoint();
+      const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
+      if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;
         this.#options.books.forgetGone();
@@ -368,6 +377,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
   #checkpoint(): void {
     const now = this.#options.clock.nowMs();
+    this.#watch?.settle();
     const freeable = this.#table.freeable();
     const freedTotal = makeCounters(this.#freedTotal);
     for (const record of freeable) {
@@ -384,6 +394,7 @@ export class Agent implements Readings, AsyncDisposable {
       freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
     });
+    this.#watch?.release();
     this.#options.store.history.prune(now);
     this.#freedTotal.set(freedTotal);
     for (const record of dirty) record.dirty = false;
@@ -459,7 +470,12 @@ export class Agent implements Readings, AsyncDisposable {
     return { tgid, startNs, app, counters, exitedAtMs, freed, description };
   }
 
+  #configuredPortsOf(record: ProcessRecord): readonly number[] | undefined {
+    return this.#configuredPorts.of(record, this.#options.users.homeOf(record.uid));
+  }
+
   #toProcess(record: ProcessRecord): Process {
+    const ports = this.#configuredPortsOf(record);
     const { tgid, name, details, uid, app, unit, container, profile, counters } = record;
     return {
       pid: tgid,
@@ -475,6 +491,7 @@ export class Agent implements Readings, AsyncDisposable {
       unit,
       container,
       profile,
+      ...(ports ? { configuredPorts: [...ports] } : {}),
       netns: details.netns,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
       payloadShares: sharesOf(counters),

@@ -8,6 +8,7 @@ import { readTokenFile } from '../api/tokens.ts';
 import { ArrayWindow } from '../bpf/array-window.ts';
 import { bootTimeNs, wallTimeMs } from '../bpf/clock.ts';
 import { RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
+import { returnFreedMemory } from '../bpf/mapping.ts';
 import { peerCredentials } from '../bpf/process-fd.ts';
 import { Accounting } from './accounting.ts';
 import { Agent } from './agent.ts';
@@ -27,6 +28,8 @@ import { loadProfiles, type Profiles } from './profiles/profiles.ts';
 import { Protection } from './protection.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
+
+const RETURN_MEMORY_MS = 10_000;
 
 /**
  * The composition root: everything is made here and handed on. Runs until SIGTERM or SIGINT; what was made is released
@@ -128,6 +131,8 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     }),
   );
   agent.start();
+  const returning = setInterval(returnFreedMemory, RETURN_MEMORY_MS);
+  stack.defer(() => clearInterval(returning));
   const control = new HostControl({
     policies,
     enforcer,

@@ -56,6 +56,8 @@ export interface Process {
   unit: string | null;
   container: string | null;
   profile: string | null;
+  /** Ports that its own settings have it listen on, whether it does or not; absent where they can't be read. */
+  configuredPorts?: number[];
   /** Inode of the process's network namespace, as in /proc/PID/ns/net; null where it is not known. */
   netns: number | null;
   traffic: { wire: WireTraffic; payload: PayloadTraffic };

@@ -1,6 +1,7 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
 import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
 import type { FlowTable } from './flow-table.ts';
+import { PipeEnds } from './pipe-ends.ts';
 import type { RuledFlow } from './policies/policy.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
@@ -28,10 +29,6 @@ interface Bytes {
   sentBytes: number;
 }
 
-/** Modes of a pipe's end, as in struct rl_fifo. */
-const READS = 1;
-const WRITES = 2;
-
 const RECYCLE_EVERY_NS = 10e9;
 /** Flows of a closed socket or an ended process are kept this long after their last byte, to be judged. */
 const CLOSED_NS = 5e9;
@@ -48,7 +45,10 @@ export class RelayWatch {
   readonly #delta: Counters = makeCounters();
   /** Flows that the ledger was told of, until they are given back. */
   readonly #described = new Map<number, FlowDescription>();
+  readonly #pipeEnds = new PipeEnds();
   #recycledNs = 0;
+  /** Flows that are over and billed, with their processes: they go at the next checkpoint. */
+  readonly #over = new Map<number, ProcessRecord>();
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
 
@@ -68,7 +68,7 @@ export class RelayWatch {
   poll(isSecondLook = false): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
-    const piped = this.#piped();
+    const piped = this.#pipeEnds.find(this.#options.processes.records());
     const { flows, pairs } = table.poll((slot) => piped.has(slot));
     for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
     for (const record of this.#ended) this.#update(record, [], [], now);
@@ -127,7 +127,7 @@ export class RelayWatch {
   recycle(): void {
     const { flows: table, processes, ledger, clock } = this.#options;
     const { monotonicNs } = clock();
-    const crowded = table.size > table.capacity * CROWDED;
+    const crowded = this.isCrowded();
     if (!crowded && monotonicNs - this.#recycledNs < RECYCLE_EVERY_NS) return;
     this.#recycledNs = monotonicNs;
     const closedFor = crowded ? CROWDED_CLOSED_NS : CLOSED_NS;
@@ -136,31 +136,44 @@ export class RelayWatch {
       const silence = monotonicNs - flow.lastNs;
       if (silence < closedFor) return false;
       const record = processes.bySlot(flow.slot, flow.processGeneration);
-      if (flow.closed || !record || record.exitedAtMs !== null) return true;
-      return isUnconnected(flow) && silence > silentFor;
+      const isOver =
+        flow.closed ||
+        !record ||
+        record.exitedAtMs !== null ||
+        (isUnconnected(flow) && silence > silentFor) ||
+        // A flood of peers: what no pair leads to is no evidence, and begins anew with its next byte.
+        (crowded && !ledger.isKnown(this.#idOf(flow.id)) && (isUnconnected(flow) || silence > CROWDED_SILENT_NS));
+      if (!isOver || !record || !ledger.isBilled(this.#idOf(flow.id))) return isOver;
+      this.#over.set(flow.id, record);
+      return false;
     });
-    if (freed.length === 0) return;
-    ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
-    for (const flow of freed) this.#described.delete(flow);
+    this.#forgetFlows(freed);
   }
 
-  /** Slots of processes that may be half of a relay: another one that uses the network holds the other end of a pipe. */
-  #piped(): Set<number> {
-    const ends = new Map<number, { slot: number; modes: number }[]>();
-    for (const { slot, details } of this.#options.processes.records()) {
-      const modesByInode = new Map<number, number>();
-      for (const { inode, modes } of details.fifos) modesByInode.set(inode, (modesByInode.get(inode) ?? 0) | modes);
-      for (const [inode, modes] of modesByInode) {
-        // Both ends in one process: it wakes itself up, or a family has inherited it.
-        if (modes !== (READS | WRITES)) ends.set(inode, [...(ends.get(inode) ?? []), { slot, modes }]);
-      }
-    }
-    const piped = new Set<number>();
-    for (const sharers of ends.values()) {
-      const modes = sharers.reduce((all, each) => all | each.modes, 0);
-      if (modes === (READS | WRITES)) for (const { slot } of sharers) piped.add(slot);
-    }
-    return piped;
+  /** Whether flows should be given back sooner than usual. */
+  isCrowded(): boolean {
+    const { flows: table } = this.#options;
+    return table.size > table.capacity * CROWDED;
+  }
+
+  /** Before a checkpoint: what flows that are over were billed has to be on disk before the kernel's evidence goes. */
+  settle(): void {
+    for (const record of this.#over.values()) record.dirty = true;
+    this.#options.ledger.forgetFlows([...this.#over.keys()].map((flow) => this.#idOf(flow)));
+  }
+
+  /** After it. */
+  release(): void {
+    if (this.#over.size === 0) return;
+    const freed = this.#options.flows.recycle(({ id }) => this.#over.has(id));
+    for (const flow of freed) this.#described.delete(flow);
+    this.#over.clear();
+  }
+
+  #forgetFlows(freed: readonly number[]): void {
+    if (freed.length === 0) return;
+    this.#options.ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
+    for (const flow of freed) this.#described.delete(flow);
   }
 
   #byProcess(

@@ -1,9 +1,10 @@
 import { readFileSync, statSync } from 'node:fs';
 
-/** Names of local users by uid, from /etc/passwd, read again when it changes. */
+/** Names and home directories of local users by uid, from /etc/passwd, read again when it changes. */
 export class Users {
   readonly #path: string;
   #names = new Map<number, string>();
+  #homes = new Map<number, string>();
   #readAt = -1;
 
   constructor(path = '/etc/passwd') {
@@ -15,25 +16,37 @@ export class Users {
     return this.#names.get(uid) ?? null;
   }
 
+  homeOf(uid: number): string | null {
+    return this.#homes.get(uid) ?? null;
+  }
+
   /** Looks whether the file has changed; called once a poll. A file that can't be read leaves the names as they were. */
   refresh(): void {
     try {
       const { mtimeMs } = statSync(this.#path);
       if (mtimeMs === this.#readAt) return;
       this.#readAt = mtimeMs;
-      this.#names = parsePasswd(readFileSync(this.#path, 'utf8'));
+      const text = readFileSync(this.#path, 'utf8');
+      this.#names = parsePasswd(text);
+      this.#homes = parsePasswd(text, HOME);
     } catch {
       // The uid is shown instead.
     }
   }
 }
 
-export function parsePasswd(text: string): Map<number, string> {
-  const names = new Map<number, string>();
+const NAME = 0;
+const HOME = 5;
+
+/** One field of each user's line, by uid. */
+export function parsePasswd(text: string, field: number = NAME): Map<number, string> {
+  const fields = new Map<number, string>();
   for (const line of text.split('\n')) {
-    const [name, , uid] = line.split(':');
+    const parts = line.split(':');
+    const [name, , uid] = parts;
+    const value = parts[field];
     // The first name of a uid is the one that `id` and `ps` show.
-    if (name && uid && /^\d+$/.test(uid) && !names.has(Number(uid))) names.set(Number(uid), name);
+    if (name && value && uid && /^\d+$/.test(uid) && !fields.has(Number(uid))) fields.set(Number(uid), value);
   }
-  return names;
+  return fields;
 }

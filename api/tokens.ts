@@ -1,6 +1,8 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { ApiError } from './errors.ts';
+
+// `import` would read all that node:crypto exports, and so load WebCrypto.
+const { createHash, timingSafeEqual } = process.getBuiltinModule('node:crypto');
 
 export type TokenRole = 'read' | 'control';
 

@@ -178,6 +178,7 @@ interface Libc {
   /** Variadic in C; the calls made here take at most four arguments, which travel in registers either way. */
   syscall(number: number, first: number, second: number, third: Pointer | null, fourth: number): number;
   free(address: Pointer): void;
+  malloc_trim(pad: number): number;
 }
 
 const LIBC: Record<keyof Libc, Signature> = {
@@ -194,6 +195,7 @@ const LIBC: Record<keyof Libc, Signature> = {
   vasprintf: ['int', ptr, ptr, ptr],
   syscall: ['long', 'long', 'long', 'long', ptr, 'long'],
   free: ['void', ptr],
+  malloc_trim: ['int', 'size_t'],
 };
 
 let boundLibbpf: Libbpf | undefined;

@@ -24,7 +24,10 @@ export interface Sums {
 }
 
 /** It holds back now if it did so this short a time ago. */
-const RECENT_NS = 3_000_000_000;
+const RECENT_MS = 3000;
+/** What passes is measured over this long, and is as much as may from this share of the limit on. */
+const SAMPLE_SECONDS = 0.9;
+const AT_LIMIT = 0.85;
 
 /** A policy that the agent keeps, with what came of it so far. */
 export class Held {
@@ -46,6 +49,7 @@ export class Held {
   activeFlows = 0;
   #earlier: Sums = noSums();
   #last: Sums = noSums();
+  #sample: { atMs: number; rx: number; tx: number } | null = null;
 
   constructor(stored: StoredPolicy, source: PolicySource) {
     this.name = stored.name;
@@ -72,16 +76,38 @@ export class Held {
       this.quota.peakBytes = Math.max(this.quota.peakBytes, counters.quotaUsedBytes);
       this.quota.exhausted = counters.quotaExhausted;
     }
-    const agoNs = lastHeldBackNs === 0 ? Infinity : Math.max(0, Number(bootNs) - lastHeldBackNs);
-    if (agoNs !== Infinity) this.lastHeldMs = Math.round(nowMs - agoNs / 1e6);
-    if (agoNs > RECENT_NS) this.heldSinceMs = null;
+    if (lastHeldBackNs > 0) this.#held(Math.round(nowMs - Math.max(0, Number(bootNs) - lastHeldBackNs) / 1e6));
+    if (this.#isAtLimit(nowMs)) this.#held(nowMs);
+    if (this.lastHeldMs === null || nowMs - this.lastHeldMs > RECENT_MS) this.heldSinceMs = null;
     else this.heldSinceMs ??= this.lastHeldMs;
+  }
+
+  #held(atMs: number): void {
+    this.lastHeldMs = Math.max(atMs, this.lastHeldMs ?? 0);
+  }
+
+  /** A paced connection waits in its own stack: what shows is that as much passes as may. */
+  #isAtLimit(nowMs: number): boolean {
+    const { rate, quota } = this.policy;
+    const isThrottled = quota?.then === 'throttle' && this.quota?.exhausted === true;
+    const limit = Math.min(rate?.bytesPerSecond ?? Infinity, isThrottled ? quota.throttleBytesPerSecond : Infinity);
+    const sample = this.#sample;
+    const seconds = (nowMs - (sample?.atMs ?? 0)) / 1000;
+    if (sample && seconds >= 0 && seconds < SAMPLE_SECONDS) return false;
+    this.#sample = { atMs: nowMs, ...this.#last.passed };
+    if (!sample || seconds < 0 || limit === Infinity) return false;
+    const ways = [
+      isThrottled || rate?.direction !== 'sent' ? this.#last.passed.rx - sample.rx : 0,
+      isThrottled || rate?.direction !== 'received' ? this.#last.passed.tx - sample.tx : 0,
+    ];
+    return Math.max(...ways) >= AT_LIMIT * limit * seconds;
   }
 
   /** The kernel's counters go; what they said stays. */
   settle(): void {
     this.#earlier = this.sums;
     this.#last = noSums();
+    this.#sample = null;
     this.activeFlows = 0;
     this.heldSinceMs = null;
   }

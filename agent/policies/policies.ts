@@ -268,13 +268,23 @@ export class Policies {
     if (!enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
     const { name, policy, quota } = held;
     // What another kind of period has used says nothing about this one's.
-    const restarts = before?.state === 'active' && before.policy.quota?.period !== policy.quota?.period;
+    const isOtherPeriod =
+      quota !== null && before?.quota != null && before.policy.quota?.period !== policy.quota?.period;
+    const restarts = before?.state === 'active' && isOtherPeriod;
     if (restarts) {
       before.settle();
       enforcer.remove(name);
     }
     const kernelPolicy = toKernelPolicy(name, policy, quota?.usedBytes ?? 0, this.#nowMs());
-    enforcer.install(kernelPolicy, toEarlyMatch(policy.match));
+    try {
+      enforcer.install(kernelPolicy, toEarlyMatch(policy.match));
+    } catch (error) {
+      if (restarts) {
+        this.#install(before);
+        this.#apply();
+      }
+      throw error;
+    }
     held.state = 'active';
   }
 

@@ -52,7 +52,10 @@ export interface Direction {
   readonly sizes: { readonly slope: number; readonly correlation: number } | null;
   /** What had been received at some earlier moments: what a relay that holds data must have sent on by now. */
   readonly due: readonly number[];
-  /** Datagrams: how likely streams that have nothing to do with each other agree as well in their counts of sizes. */
+  /** Datagrams, by a hash of their size. */
+  readonly receivedSizes: readonly number[];
+  readonly sentSizes: readonly number[];
+  /** How likely streams that have nothing to do with each other agree as well in their counts of sizes. */
   readonly sizesByChance: number;
   readonly sizeVariety: number;
 }
@@ -63,6 +66,9 @@ export type Exchange = readonly Direction[];
 const EDGE_SHARE = 0.05;
 /** Sends that come clearly later than chance are paid from credit that happened to lie there. */
 const STALE_AUC = 0.3;
+/** The same of one that matters only to its source. */
+const ASIDE_AUC = 0.85;
+const ASIDE_RUN_SHARE = 0.5;
 /** A pair that pays for this much of its destination stays whatever its lags. */
 const MAIN_SHARE = 0.5;
 
@@ -108,7 +114,10 @@ export function edgesOf(evidence: Evidence): Edge[] {
 
 /** Paid from credit that happened to lie there, to all appearance: it joins exchanges that have nothing in common. */
 export function isStale({ pair, destination, auc }: Edge): boolean {
-  return auc < STALE_AUC && pair.moved + pair.copied < MAIN_SHARE * destination.sent;
+  const carried = pair.moved + pair.copied;
+  if (auc < STALE_AUC) return carried < MAIN_SHARE * destination.sent;
+  // A login's leftovers: little of the destination, and sent neither with nor soon after a receive.
+  return auc < ASIDE_AUC && pair.sameRun < ASIDE_RUN_SHARE * pair.moves && carried < EDGE_SHARE * destination.sent;
 }
 
 function matters(evidence: Evidence, pair: PairEvidence): boolean {
@@ -161,6 +170,7 @@ function measure(edges: readonly Edge[]): Direction {
   const lags = sumCounts(edges, (edge) => edge.pair.lags);
   const receivedShare = ratio(moved, received);
   const receivedSizes = sumCounts(sources, (flow) => flow.receivedSizes);
+  const sentSizes = sumCounts(destinations, (flow) => flow.sentSizes);
   const sentShare = ratio(moved + copied, sent);
   return {
     edges,
@@ -202,10 +212,9 @@ function measure(edges: readonly Edge[]): Direction {
     ),
     sizes: regress(edges.reduce<SizeSums>((sums, edge) => addSizes(sums, edge.pair.sizes), NO_SIZES)),
     due: (edges[0]?.due ?? []).map((_, moment) => sum(bySource, (edge) => edge.due[moment] ?? 0)),
-    sizesByChance: agreementByChance(
-      receivedSizes,
-      sumCounts(destinations, (flow) => flow.sentSizes),
-    ),
+    receivedSizes,
+    sentSizes,
+    sizesByChance: agreementByChance(receivedSizes, sentSizes),
     sizeVariety: variety(receivedSizes),
   };
 }

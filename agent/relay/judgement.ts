@@ -32,8 +32,18 @@ function judgeExchanges(all: readonly Exchange[]): Finding[] {
   const short = all.filter((exchange) => countEvents(exchange) < POOLED_EVENTS);
   const pooled = short.length > 1 ? judgePool(short.flat()) : null;
   const single = pooled ? all.filter((exchange) => !short.includes(exchange)) : all;
-  const findings = single.map(judgeExchange);
+  const findings = judgeAcross(single.map(judgeExchange));
   return pooled ? [pooled, ...findings] : findings;
+}
+
+/** Calls that are held alike may be taken for each other, and each by itself proves nothing: all together may. */
+function judgeAcross(findings: Finding[]): Finding[] {
+  const isHeld = ({ verdict, directions }: Finding): boolean =>
+    verdict === 'suspected' && directions.every((direction) => direction.datagrams);
+  const held = findings.filter(isHeld);
+  if (held.length < 2) return findings;
+  const whole = judgeExchange(held.flatMap(({ directions }) => directions));
+  return isRelay(whole) ? [whole, ...findings.filter((finding) => !isHeld(finding))] : findings;
 }
 
 function judgePool(directions: readonly Direction[]): Finding | null {

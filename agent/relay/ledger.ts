@@ -148,11 +148,35 @@ export class RelayLedger {
 
   /** Of its bill, what stands on evidence that is gone from the kernel: an agent that starts anew can't find it again. */
   settledOf(processKey: string): { receivedBytes: number; sentBytes: number } {
-    const settled = this.accounts.get(processKey)?.settled ?? [];
+    const account = this.accounts.get(processKey);
+    if (!account) return { receivedBytes: 0, sentBytes: 0 };
+    const { process } = account;
+    const isLive = (flow: string): boolean => !process.retired.has(flow) && !process.folded.has(flow);
+    const live = [...process.ruled.values()].filter((pair) => isLive(pair.source) && isLive(pair.destination));
+    const found: Pick<Billed, 'receivedBytes' | 'sentBytes'>[] = billPlacements(
+      process,
+      this.place(process, live).filter(isRelayed),
+    );
+    for (const { writer, from, to, bytes } of account.piped) {
+      const [receivedBytes, sentBytes] = writer === process ? [sumOf(from, 'received'), 0] : [0, sumOf(to, 'sent')];
+      found.push({ receivedBytes: Math.min(bytes, receivedBytes), sentBytes: Math.min(bytes, sentBytes) });
+    }
+    const findable = (side: 'receivedBytes' | 'sentBytes'): number => found.reduce((sum, part) => sum + part[side], 0);
     return {
-      receivedBytes: settled.reduce((sum, reading) => sum + reading.receivedBytes, 0),
-      sentBytes: settled.reduce((sum, reading) => sum + reading.sentBytes, 0),
+      receivedBytes: Math.max(0, account.receivedBytes - findable('receivedBytes')),
+      sentBytes: Math.max(0, account.sentBytes - findable('sentBytes')),
     };
+  }
+
+  /** Whether it was told of this flow: a pair leads to it or from it. */
+  isKnown(flow: string): boolean {
+    return this.owners.has(flow);
+  }
+
+  /** Whether bytes are billed by what the kernel has of this flow. */
+  isBilled(flow: string): boolean {
+    const process = this.owners.get(flow)?.process;
+    return process !== undefined && process.ruledPairsOf(flow).length > 0;
   }
 
   /** The flows that the verdict on a process rests on, as far as the kernel still has them, and what each has relayed. */
@@ -341,6 +365,10 @@ function describeChange(account: Account, was: Verdict): VerdictChange {
     why: main?.why ?? 'nothing speaks for it any more',
     since,
   };
+}
+
+function sumOf(flows: readonly FlowEvidence[], side: 'received' | 'sent'): number {
+  return flows.reduce((sum, flow) => sum + flow[side], 0);
 }
 
 function isRelayed({ passage }: Placement): boolean {

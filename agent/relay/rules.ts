@@ -1,4 +1,6 @@
+import { add } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
+import { agreementByChance } from './sizes.ts';
 
 /*
  * Is an exchange a relay? Two questions, asked of each of its directions that matters. Does it conserve: nearly all
@@ -71,6 +73,9 @@ const OTHER_RUN_PERIODIC_AUC = 0.99;
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
 
+/** Larger messages are no heartbeat. Streams of datagrams at a constant rate are calls far more often. */
+const BEAT_BYTES = 512;
+
 /** One-way volumes of two calls of one codec differ less than this; of a relay's two directions more. */
 const SAME_VOLUME = 1.05;
 /** Independent streams agree as well in their sizes once in so many looks, and in both directions only by its square. */
@@ -114,7 +119,8 @@ export const RULES: readonly Rule[] = [
     verdict: 'relay',
     kind: 'causal',
     why: 'what comes in goes out again, and right after it came in',
-    holds: ({ main }) => main.every((d) => conserves(d, CONSERVED) && follows(d)),
+    holds: ({ main, twoWay }) =>
+      main.every((d) => conserves(d, CONSERVED) && follows(d)) && (twoWay || !main.every(isBeat)),
   },
   {
     verdict: 'relay',
@@ -130,7 +136,7 @@ export const RULES: readonly Rule[] = [
     // Both ways carry something: equality both ways is two coincidences, beside request heads it is one.
     holds: ({ main, twoWay }) =>
       twoWay &&
-      main.every((d) => (isEqual(d) || isUpToDate(d, FULLY_CONSERVED)) && !d.datagrams) &&
+      main.every((d) => isEqual(d) && !d.datagrams) &&
       (!main.every((d) => d.periodic) || !haveOneVolume(main)),
   },
   {
@@ -138,13 +144,8 @@ export const RULES: readonly Rule[] = [
     kind: 'held-datagrams',
     why: 'the datagrams that come in go out with the same varying sizes, though they are held for some time',
     holds: ({ main, twoWay }) =>
-      main.every(
-        (d) =>
-          d.datagrams &&
-          isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) &&
-          d.sizeVariety >= SIZE_VARIETY &&
-          d.sizesByChance <= (twoWay ? SIZES_AGREE_TWO_WAY : SIZES_AGREE_ONE_WAY),
-      ),
+      main.every((d) => d.datagrams && isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) && d.sizeVariety >= SIZE_VARIETY) &&
+      sizesAgree(main, twoWay),
   },
   {
     verdict: 'suspected',
@@ -228,6 +229,11 @@ export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
   return auc >= (periodic ? OTHER_RUN_PERIODIC_AUC : OTHER_RUN_AUC);
 }
 
+/** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
+function isBeat({ periodic, sizes, received, receives, datagrams }: Direction): boolean {
+  return !datagrams && periodic && sizes === null && received < BEAT_BYTES * receives;
+}
+
 function followsWeakly(direction: Direction): boolean {
   if (follows(direction)) return true;
   return !direction.periodic && (direction.auc >= WEAK_AUC || direction.lagP75Ms <= SOON_MS);
@@ -245,6 +251,18 @@ function isUpToDate(direction: Direction, share: number): boolean {
   const { due, moved, received, receivedShare, sentShare } = direction;
   if (sentShare < share || receivedShare < 1 - HELD_SHARE) return false;
   return due.some((bytes) => bytes >= DUE_SHARE * received && moved >= share * bytes);
+}
+
+/**
+ * Where several calls are held alike, which of them a packet belongs to can't be told from bytes and times, and pairs may
+ * lie across: then the sizes of those directions agree as a whole.
+ */
+function sizesAgree(main: readonly Direction[], twoWay: boolean): boolean {
+  const limit = twoWay ? SIZES_AGREE_TWO_WAY : SIZES_AGREE_ONE_WAY;
+  const apart = main.filter((d) => d.sizesByChance > limit);
+  if (apart.length < 2) return apart.length === 0;
+  const received = sumLists(apart.map((d) => d.receivedSizes));
+  return agreementByChance(received, sumLists(apart.map((d) => d.sentSizes))) <= SIZES_AGREE_ONE_WAY;
 }
 
 function haveOneVolume(main: readonly Direction[]): boolean {
@@ -279,6 +297,10 @@ function isBalanced(main: readonly Direction[]): boolean {
 
 function volumeRatio(directions: readonly Direction[]): number {
   return sum(directions, (d) => d.sent) / sum(directions, (d) => d.received);
+}
+
+function sumLists(lists: readonly (readonly number[])[]): readonly number[] {
+  return lists.reduce((total, list) => add(total, list), []);
 }
 
 function isWithin(value: number, [low, high]: readonly [number, number]): boolean {

@@ -1,6 +1,6 @@
 import manifest from '../../package.json' with { type: 'json' };
 import { errorCode } from '../errors.ts';
-import { runProgram } from './program.ts';
+import { exitCodes, reportFailure } from './failure.ts';
 import { processTerminal } from './terminal.ts';
 
 // `relayledger ps | head` closes the pipe early: nothing more is wanted, and that is no error.
@@ -9,12 +9,31 @@ process.stdout.on('error', (error) => {
   throw error;
 });
 
-const exitCode = await runProgram(process.argv.slice(2), {
-  version: manifest.version,
-  terminal: processTerminal(),
-  // The only place where api/ reaches into agent/: commands that are the agent, or do its work where none runs.
-  runAgent: async (argv) => (await import('../../agent/main.ts')).main(argv),
-  runDoctor: async (options) => (await import('../../agent/doctor.ts')).doctor(options),
-});
+const terminal = processTerminal();
+const argv = process.argv.slice(2);
+// The only place where api/ reaches into agent/: commands that are the agent, or do its work where none runs.
+const runAgent = async (options: string[]): Promise<void> => (await import('../../agent/main.ts')).main(options);
+
+/** What runs for months does not carry the other commands with it. */
+async function runAgentAlone(options: string[]): Promise<number> {
+  try {
+    await runAgent(options);
+    return exitCodes.ok;
+  } catch (error) {
+    return reportFailure(error, terminal);
+  }
+}
+
+async function runCommand(): Promise<number> {
+  const { runProgram } = await import('./program.ts');
+  return runProgram(argv, {
+    version: manifest.version,
+    terminal,
+    runAgent,
+    runDoctor: async (options) => (await import('../../agent/doctor.ts')).doctor(options),
+  });
+}
+
+const exitCode = argv[0] === 'agent' ? await runAgentAlone(argv.slice(1)) : await runCommand();
 // The agent sets its own exit code where it ends by itself.
 process.exitCode ??= exitCode;

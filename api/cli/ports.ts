@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import type { Socket } from '../../agent/readings.ts';
+import type { Process, Socket } from '../../agent/readings.ts';
+import type { ApiClient } from './client.ts';
 import { addConnectionOptions, connectionOf } from './connection.ts';
 import { formatBytes, formatEndpoint } from './format.ts';
 import type { Selection } from './selection.ts';
@@ -64,6 +65,25 @@ export function portsColumns(options: { bytes: boolean }): Column<Socket>[] {
   ];
 }
 
+const MOST_PROCESSES = 16;
+
+/** Those that the sockets belong to; of a name that stands for many, the first ones. */
+async function processesOf(client: ApiClient, sockets: readonly Socket[]): Promise<Process[]> {
+  const pids = [...new Set(sockets.map(({ pid }) => pid))].filter((pid) => pid !== 0).slice(0, MOST_PROCESSES);
+  const asked = pids.map((pid) => client.get<Process>(`/v1/processes/${pid}`).catch(() => null)); // it may be gone
+  return (await Promise.all(asked)).filter((process) => process !== null);
+}
+
+/** What its own settings have a program listen on, beside what it has opened. */
+export function configuredLines(processes: readonly Process[], sockets: readonly Socket[]): string[] {
+  return processes.flatMap(({ pid, name, configuredPorts }) =>
+    (configuredPorts ?? []).map((port) => {
+      const isOpen = sockets.some((socket) => socket.pid === pid && socket.localPort === port && isListening(socket));
+      return `${pid}/${name} is configured to listen on port ${port}, which is ${isOpen ? 'open' : 'not open'}`;
+    }),
+  );
+}
+
 async function runPorts(terminal: Terminal, argument: string | undefined, command: Command): Promise<void> {
   const options = command.opts<PortsOptions>();
   const selection: Selection | undefined = argument === undefined ? undefined : parseSelection(argument);
@@ -78,8 +98,10 @@ async function runPorts(terminal: Terminal, argument: string | undefined, comman
     writeJson(terminal, { ...answer, sockets });
     return;
   }
+  const configured = argument === undefined ? [] : configuredLines(await processesOf(client, sockets), sockets);
   const width = options.wide === true ? undefined : terminal.size()?.columns;
   writeLines(terminal, tableLines(sockets, portsColumns({ bytes: options.bytes === true }), width));
+  if (configured.length > 0) writeLines(terminal, configured);
   if (sockets.length === 0 && argument !== undefined) {
     terminal.writeError(`relayledger: no socket belongs to ${argument}\n`);
   }

@@ -1,10 +1,10 @@
 import { Command, CommanderError } from 'commander';
-import { errorCode } from '../errors.ts';
 import { addCap } from './cap.ts';
 import { addDeny } from './deny.ts';
 import { addDisconnect } from './disconnect.ts';
 import type { RunDoctor } from './doctor.ts';
 import { addDoctor } from './doctor.ts';
+import { exitCodes, reportFailure } from './failure.ts';
 import { addFlows } from './flows.ts';
 import { addHistory } from './history.ts';
 import { addKill } from './kill.ts';
@@ -13,7 +13,6 @@ import { addPorts } from './ports.ts';
 import { addPs } from './ps.ts';
 import { addRelays } from './relays.ts';
 import type { Terminal } from './terminal.ts';
-import { printable } from './text.ts';
 import { addTop } from './top.ts';
 
 export interface ProgramParts {
@@ -23,11 +22,6 @@ export interface ProgramParts {
   runAgent: (argv: string[]) => Promise<void>;
   runDoctor: RunDoctor;
 }
-
-const exitCodes = { ok: 0, error: 1, usage: 2 };
-
-/** Codes of errors that say the command line is wrong: ours and the agent's. */
-const usageCodes = new Set(['usage', 'AGENT_OPTION_INVALID']);
 
 function createProgram(parts: ProgramParts, setExitCode: (code: number) => void): Command {
   const { terminal } = parts;
@@ -68,7 +62,7 @@ function createProgram(parts: ProgramParts, setExitCode: (code: number) => void)
 
 /** Runs one command line; answers the exit code. */
 export async function runProgram(argv: readonly string[], parts: ProgramParts): Promise<number> {
-  let exitCode = exitCodes.ok;
+  let exitCode: number = exitCodes.ok;
   const program = createProgram(parts, (code) => {
     exitCode = code;
   });
@@ -78,7 +72,6 @@ export async function runProgram(argv: readonly string[], parts: ProgramParts): 
   } catch (error) {
     // Commander has already said what is wrong.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    parts.terminal.writeError(`relayledger: ${printable((error as Error).message)}\n`);
-    return usageCodes.has(errorCode(error) ?? '') ? exitCodes.usage : exitCodes.error;
+    return reportFailure(error, parts.terminal);
   }
 }

@@ -31,6 +31,11 @@ export const processSchema: Schema<Process> = describes<Process>()(
       unit: nullable(string({ description: 'systemd unit' })),
       container: nullable(string({ description: 'Container id' })),
       profile: nullable(string({ description: 'Application profile that recognised it' })),
+      configuredPorts: optional(
+        array(integer({ minimum: 1, maximum: 65_535 }), {
+          description: "Ports that the program's own settings have it listen on; absent where they can't be read",
+        }),
+      ),
       netns: nullable(
         integer({ minimum: 0, description: 'Inode of its network namespace; null where it is not known' }),
       ),

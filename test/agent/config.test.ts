@@ -293,3 +293,25 @@ t.test('the help has a line for each option and says its default', async (t) => 
   t.match(lines.join('\n'), /--config VALUE .*\/etc\/relayledger\/config\.yaml/);
   for (const line of lines) t.match(line, /^ {2}--[a-z-]+( VALUE| N)? {1,}\S/, 'the help text stands apart');
 });
+
+t.test('policies stand in the file, each with its defaults, and are checked before anything starts', async (t) => {
+  const cap = '{ match: { app: skype }, rate: { bytesPerSecond: 4096 } }';
+  const { policies } = read(t, [], {}, `policies:\n  cap-skype: ${cap}\n`);
+  t.match(policies.get('cap-skype'), { scope: 'relay', enabled: true, rate: { direction: 'both' }, quota: null });
+  t.equal(read(t, [], {}, 'policies:').policies.size, 0);
+  const cases: [title: string, yaml: string, part: RegExp][] = [
+    ['a list', `policies: [${cap}]`, /must be a mapping/],
+    ['no match', 'policies: { a: { rate: { bytesPerSecond: 1 } } }', /a: match is missing/],
+    [
+      'no rate',
+      'policies: { a: { match: { app: x }, rate: { bytesPerSecond: 0 } } }',
+      /a: rate.bytesPerSecond must be/,
+    ],
+    ['a bad name', `policies: { "a b": ${cap} }`, /a b: name must begin/],
+    ['a pid', 'policies: { a: { match: { pid: 7 }, deny: { inbound: true } } }', /match.pid means another process/],
+  ];
+  for (const [title, yaml, part] of cases) {
+    t.throws(() => read(t, [], {}, yaml), { code: 'AGENT_OPTION_INVALID', message: part }, title);
+  }
+  t.throws(() => read(t, ['--policies', 'x']), { code: 'AGENT_OPTION_INVALID' }, 'they are no option');
+});

@@ -13,6 +13,8 @@ export interface TableHarness {
   deltas: Counters[];
   started: string[];
   ended: string[];
+  /** Name and uid, each time they were told. */
+  described: string[];
   names(): string[];
 }
 
@@ -25,6 +27,7 @@ export function makeTable(
   const deltas: Counters[] = [];
   const started: string[] = [];
   const ended: string[] = [];
+  const described: string[] = [];
   const table = new ProcessTable(kernel.maps(), clock, {
     recognise: () => null,
     restore: override.restore ?? (() => 'keep'),
@@ -33,11 +36,11 @@ export function makeTable(
       deltas.push(makeCounters(delta));
     },
     started: ({ name }) => started.push(name),
-    described: () => undefined,
+    described: ({ name, uid }) => described.push(`${name} ${uid}`),
     ended: ({ name }) => ended.push(name),
   });
   const names = (): string[] => [...table.records()].map(({ name }) => name);
-  return { clock, kernel, table, received, deltas, started, ended, names };
+  return { clock, kernel, table, received, deltas, started, ended, described, names };
 }
 
 export function only(table: ProcessTable): ProcessRecord {

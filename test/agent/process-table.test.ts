@@ -250,3 +250,15 @@ t.test('a record is dirty when there is something new to write', async (t) => {
     t.equal(only(table).dirty, true, title);
   }
 });
+
+t.test('whatever a policy may match a process by is told when it changes, and only then', async (t) => {
+  const { kernel, table, described } = makeTable();
+  const process = kernel.touch({ name: 'sh', uid: 0 });
+  table.poll();
+  t.same(described, ['sh 0']);
+  table.poll();
+  t.equal(described.length, 1);
+  kernel.rename(process, 'relay');
+  table.poll();
+  t.same(described.slice(1), ['relay 0']);
+});

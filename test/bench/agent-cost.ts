@@ -6,7 +6,7 @@ import { type BusyOptions, BusySockets } from './busy-sockets.ts';
 import { scrape } from './scrape.ts';
 import { median, spreadOf, sum } from './statistics.ts';
 import { formatMegabytes, formatNumber, formatPercent, type Section, type Verdict } from './table.ts';
-import { cpuShare, residentBytes } from './usage.ts';
+import { cpuShare, type Resident, residentBytes } from './usage.ts';
 
 const WANTED_CPU = 0.01;
 const WANTED_BYTES = 120e6;
@@ -15,8 +15,6 @@ const CASES: readonly BusyOptions[] = [100, 1000, 10_000].flatMap((sockets) => [
   { sockets, processes: 100 },
 ]);
 const QUICK_CASES: readonly BusyOptions[] = [{ sockets: 1000, processes: 100 }];
-
-type Resident = ReturnType<typeof residentBytes>;
 
 interface Cost {
   /** Shares of a core. */
@@ -88,7 +86,9 @@ export async function measureAgentCost(bench: Bench): Promise<Section> {
       formatNumber(shares.busy / shares.idle),
       formatMegabytes(resident.all),
       formatMegabytes(residentWhenRead.all),
+      formatMegabytes(residentWhenRead.anonymous),
       formatMegabytes(residentWhenRead.mapped),
+      formatMegabytes(residentWhenRead.shared),
       formatNumber(residentWhenRead.all / bareNode),
     ]);
     if (sockets === 1000) {
@@ -108,8 +108,9 @@ export async function measureAgentCost(bench: Bench): Promise<Section> {
     notes: [
       'User and system time of all its threads as a share of one core, polling every second. Both ends of TCP connections',
       'over veth count as sockets, half of the processes are clients; each sends 100 bytes a second while busy, and',
-      'nothing while idle, by turns. RSS at the end, then after /metrics and a page of /v1/sockets were read. Mapped:',
-      `Node's own program, shared with every other Node, and BPF maps. A Node that runs nothing: ${formatMegabytes(bareNode)}.`,
+      'nothing while idle, by turns. RSS (VmRSS) at the end, then after /metrics and a page of /v1/sockets were read, with',
+      "its parts RssAnon, RssFile (Node's own program, shared with every other Node, and BPF maps) and RssShmem.",
+      `A Node that runs nothing: ${formatMegabytes(bareNode)}.`,
     ],
     columns: [
       '',
@@ -119,7 +120,9 @@ export async function measureAgentCost(bench: Bench): Promise<Section> {
       'busy / idle',
       'RSS',
       'RSS when read',
-      'of it mapped',
+      'anonymous',
+      'file',
+      'shared',
       'over bare Node',
     ],
     rows,

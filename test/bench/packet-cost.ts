@@ -4,7 +4,7 @@ import type { Bench } from './bench.ts';
 import { type Infos, runsBetween, Sides } from './run-statistics.ts';
 import { differenceSpread, median, ratioSpread, sum } from './statistics.ts';
 import { type Kind, Streams } from './streams.ts';
-import { formatNumber, formatRange, type Section, type Verdict } from './table.ts';
+import { formatNumber, formatPercent, formatRange, type Section, type Verdict } from './table.ts';
 
 /** What runs for each packet, and for each system call that sends or receives. */
 const GROUPS = [
@@ -116,6 +116,15 @@ function report(
       const measured = `${formatNumber(added)} ns`;
       verdicts.push({ what: `added per ${traffic} ${what}`, wanted, measured, holds: added <= WANTED_NS });
     }
+    rows.push([
+      `${traffic}, all together`,
+      '',
+      '',
+      '',
+      formatPercent(shareOfCore([...busy.values()])),
+      'of a core',
+      '',
+    ]);
     for (const [program, { ours, runsPerSecond }] of busy) {
       if (PROGRAMS.includes(program)) continue;
       const cells = [formatNumber(median(ours)), 'no match', '', '', '', formatNumber(median(runsPerSecond))];
@@ -134,6 +143,15 @@ function report(
     rows,
     verdicts,
   };
+}
+
+/** What the programs take of the machine while this is sent, sender and receiver together. */
+function shareOfCore(parts: readonly Series[]): number {
+  const nsPerSecond = parts.map(({ ours, noop, runsPerSecond }) => {
+    const { median: added } = differenceSpread(ours, noop);
+    return Number.isNaN(added) ? 0 : added * median(runsPerSecond);
+  });
+  return sum(nsPerSecond) / 1e9;
 }
 
 function isBusy({ runsPerSecond }: Series): boolean {

@@ -11,11 +11,23 @@ export function cpuNs(pid: number): number {
   return total;
 }
 
-/** Resident memory, and the part of it that is files mapped: Node itself, which all its processes share, and BPF maps. */
-export function residentBytes(pid: number): { all: number; mapped: number } {
+/** VmRSS and its parts: memory of its own, files mapped (Node itself, which all its processes share, and BPF maps), shared. */
+export interface Resident {
+  all: number;
+  anonymous: number;
+  mapped: number;
+  shared: number;
+}
+
+export function residentBytes(pid: number): Resident {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const bytes = (name: string): number => 1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
-  const resident = { all: bytes('VmRSS'), mapped: bytes('RssFile') };
+  const resident = {
+    all: bytes('VmRSS'),
+    anonymous: bytes('RssAnon'),
+    mapped: bytes('RssFile'),
+    shared: bytes('RssShmem'),
+  };
   if (Number.isNaN(resident.all)) throw new Error(`process ${pid} has ended`);
   return resident;
 }

@@ -1,8 +1,10 @@
 import { rmSync } from 'node:fs';
 import t from 'tap';
+import { ArrayWindow } from '../../bpf/array-window.ts';
 import { possibleCpus } from '../../bpf/info.ts';
 import { BpfMap, UPDATE } from '../../bpf/map.ts';
 import { BpfObject } from '../../bpf/object.ts';
+import { Words } from '../../bpf/words.ts';
 import { compile } from './compile.ts';
 
 const path = compile('connects');
@@ -148,6 +150,38 @@ t.test('an mmapped array is the map itself, and is safe to keep after it was let
   mapping[Symbol.dispose]();
   t.equal(words.length, 0);
   t.equal(words[8], undefined);
+});
+
+t.test('an array is mapped as far as it is reached, and what was written stays in sight', async (t) => {
+  using object = BpfObject.open(path, { only: [], maxEntries: { by_slot: 50_000 } }).load();
+  const map = object.map('by_slot');
+  using window = new ArrayWindow(map);
+  const first = window.buffer;
+  t.ok(first.byteLength < map.info.maxEntries * 16, 'not all of it');
+  t.equal(window.reach(1), false);
+  new Uint32Array(first)[4] = 5;
+  t.equal(window.reach(20_000), true);
+  t.equal(first.byteLength, 0, 'views of the old window are empty');
+  t.equal(new Uint32Array(window.buffer)[4], 5);
+  map.update(u32(19_999), count(7, 8));
+  const words = new Words(window.buffer);
+  t.same([words.u64(19_999 * 16), words.u64(19_999 * 16 + 8)], [7, 8]);
+  t.equal(window.reach(20_000), false);
+  t.equal(window.reach(1_000_000), true, 'to its end, however many are asked for');
+  t.equal(window.reach(1_000_000), false);
+  t.ok(window.buffer.byteLength >= map.info.maxEntries * 16);
+});
+
+t.test('64-bit counters are read whole', async (t) => {
+  const numbers = new BigUint64Array([0n, 1n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 62n]);
+  const words = new Words(numbers.buffer);
+  t.same(
+    [...numbers.keys()].map((index) => words.u64(index * 8)),
+    [...numbers].map(Number),
+  );
+  words.setU32(4, 1);
+  t.equal(words.u64(0), 2 ** 32);
+  t.equal(words.u32(4), 1);
 });
 
 t.test('maps that cannot be mapped, or not for writing, are refused', async (t) => {

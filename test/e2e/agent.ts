@@ -51,6 +51,7 @@ export class Agent implements AsyncDisposable {
   readonly socket: string;
   readonly #options: AgentOptions;
   #child: ChildProcess | undefined;
+  #ended = '';
   #port = 0;
 
   private constructor(options: AgentOptions) {
@@ -110,7 +111,8 @@ export class Agent implements AsyncDisposable {
     const child = spawn('env', command, { stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;
-    child.once('exit', () => {
+    child.once('exit', (code, signal) => {
+      this.#ended = `${signal ?? code}`;
       if (this.#child === child) this.#child = undefined;
     });
     for (const end = Date.now() + 30_000; Date.now() < end && this.#child === child; await sleep(20)) {
@@ -153,7 +155,9 @@ export class Agent implements AsyncDisposable {
     } catch (error) {
       await sleep(100);
       if (this.#child === undefined) {
-        throw new Error(`the agent died:\n${this.log().split('\n').slice(-20).join('\n')}`, { cause: error });
+        throw new Error(`the agent ended with ${this.#ended}:\n${this.log().split('\n').slice(-20).join('\n')}`, {
+          cause: error,
+        });
       }
       return await fetch(url);
     }

@@ -39,7 +39,8 @@ export class FakeEnforcer implements Enforcer {
   /** Every call that changes something, in order. */
   readonly calls: string[] = [];
   destroyed: Destroyed = { tcp: 3, udp: 1 };
-  /** Thrown by the next install. */
+  /** Thrown by installs of policies that `refuses` picks. */
+  refuses: (policy: KernelPolicy) => boolean = () => true;
   refusal: AgentError | null = null;
 
   installed(): string[] {
@@ -47,7 +48,7 @@ export class FakeEnforcer implements Enforcer {
   }
 
   install(policy: KernelPolicy, early: EarlyMatch | null = null): void {
-    if (this.refusal) throw this.refusal;
+    if (this.refusal && this.refuses(policy)) throw this.refusal;
     if (!this.policies.has(policy.name) && this.policies.size >= this.limits.policies) {
       throw new AgentError('ENFORCEMENT_FULL', `there are ${this.limits.policies} policies already`);
     }

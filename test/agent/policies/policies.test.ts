@@ -327,3 +327,23 @@ t.test('what it holds back is told with since when, and never falls while the po
   host.policies.put('cap-socat', socatCap, BY_HAND);
   t.match(host.policies.get('cap-socat').effect, { throttled: { sentBytes: 2000 }, dropped: [{ packets: 3 }] });
 });
+
+t.test(
+  'a cap that as much passes under as may is holding back, also where connections are paced and nothing is dropped',
+  async (t) => {
+    const host = new ControlHost({ records: [makeRecord()] });
+    host.policies.put('cap-socat', { ...socatCap, rate: { bytesPerSecond: 1000, direction: 'sent' } }, BY_HAND);
+    const pass = (rx: number, tx: number): unknown => {
+      const { passedBytes } = host.enforcer?.counters('cap-socat') ?? { passedBytes: { rx: 0, tx: 0 } };
+      host.enforcer?.count('cap-socat', { passedBytes: { rx: passedBytes.rx + rx, tx: passedBytes.tx + tx } });
+      host.poll();
+      return host.policies.get('cap-socat').effect?.now;
+    };
+    t.equal(pass(0, 500), false);
+    t.equal(pass(9000, 500), false, 'the other way is not held');
+    t.equal(pass(0, 990), true);
+    t.equal(pass(0, 1010), true);
+    host.poll(5000);
+    t.equal(host.policies.get('cap-socat').effect?.now, false);
+  },
+);

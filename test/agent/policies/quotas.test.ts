@@ -1,4 +1,5 @@
 import t from 'tap';
+import { AgentError } from '../../../agent/errors.ts';
 import { ControlHost, makeRecord } from './control-host.ts';
 import { FakeEnforcer } from './fake-enforcer.ts';
 
@@ -153,5 +154,24 @@ t.test(
     host.policies.remove('q');
     host.policies.put('q', quota('notify', { period: 'hour' }), BY_HAND);
     t.match(host.policies.get('q').quotaUse, { usedBytes: 0 });
+  },
+);
+
+t.test(
+  'a replacement that the kernel refuses leaves the policy as it was, also where its period would have changed',
+  async (t) => {
+    const socat = makeRecord();
+    const host = new ControlHost({ records: [socat] });
+    const { enforcer } = host;
+    host.policies.put('q', quota('notify'), BY_HAND);
+    if (!enforcer) return;
+    enforcer.count('q', { quotaUsedBytes: 300 });
+    host.poll();
+    enforcer.refusal = new AgentError('ENFORCEMENT_UNSUPPORTED', 'no deny here');
+    enforcer.refuses = (policy) => policy.quota?.then === 'deny';
+    const put = (): unknown => host.policies.put('q', quota('deny', { period: 'hour' }), BY_HAND);
+    t.throws(put, { code: 'ENFORCEMENT_UNSUPPORTED' });
+    t.match(host.policies.get('q'), { quota: { period: 'day', then: 'notify' }, quotaUse: { usedBytes: 300 } });
+    t.same(enforcer.assigned(socat), ['q']);
   },
 );

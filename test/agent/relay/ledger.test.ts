@@ -73,6 +73,22 @@ t.test('a second look in between rules what the first one found, and looks at no
   t.same(host.pass(1), [], 'the other one has its first look now');
 });
 
+t.test('what stands on flows that the kernel has let go is settled: the next agent finds only the rest', async (t) => {
+  const host = new Host();
+  const rest = [makeFlow('3', { opened: 'accepted' }), makeFlow('4')];
+  host.tell('1 socat', [CLIENT, UPSTREAM, ...rest], [...THERE_AND_BACK, makePair('3', '4'), makePair('4', '3')]);
+  t.notOk(host.ledger.isBilled('1'));
+  t.ok(host.ledger.isKnown('1'));
+  host.pass(2);
+  t.ok(host.ledger.isBilled('1'));
+  t.same(host.ledger.settledOf('1 socat'), { receivedBytes: 0, sentBytes: 0 });
+  host.ledger.forgetFlows(['1', '2']);
+  t.same(host.ledger.settledOf('1 socat'), { receivedBytes: 200_000, sentBytes: 200_000 });
+  host.bill(t, '1 socat', 400_000, 400_000);
+  t.notOk(host.ledger.isKnown('9'));
+  t.same(host.ledger.settledOf('9 nobody'), { receivedBytes: 0, sentBytes: 0 });
+});
+
 t.test('a relay that has ended is ruled at once', async (t) => {
   const host = new Host();
   host.tell('1 nc', [CLIENT, UPSTREAM], THERE_AND_BACK, { ended: true });
@@ -328,3 +344,26 @@ t.test('an ended process without a verdict leaves nothing behind, and a late wor
   t.same(host.pass(20), []);
   t.same(host.ledger.relays(), []);
 });
+
+t.test(
+  'the flows that a verdict rests on are told with what each has relayed, as long as the kernel has them',
+  async (t) => {
+    const host = new Host();
+    const own = makeFlow('3', { remoteAddress: '203.0.113.77', host: 'elsewhere' });
+    host.tell('1 socat', [CLIENT, UPSTREAM, own], THERE_AND_BACK);
+    t.same(host.ledger.ruledFlows('1 socat'), [], 'nothing before the verdict');
+    host.pass(2);
+    const ruled = host.ledger.ruledFlows('1 socat');
+    t.same(ruled.map(({ id, role }) => [id, role]).sort(), [
+      ['1', 'third-party'],
+      ['2', 'third-party'],
+    ]);
+    for (const { relayedBytes } of ruled) t.equal(relayedBytes, 200_000, 'there and back');
+    host.ledger.forgetFlows(['1']);
+    t.same(
+      host.ledger.ruledFlows('1 socat').map(({ id }) => id),
+      ['2'],
+    );
+    t.same(host.ledger.ruledFlows('nobody'), []);
+  },
+);

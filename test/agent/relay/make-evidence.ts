@@ -102,6 +102,8 @@ export function makeDirection(overrides: Partial<Direction> = {}): Direction {
     missingPerMessage: Math.max((received - moved) / receives, (sent - moved) / sends),
     sizes: null,
     due: [],
+    receivedSizes: [],
+    sentSizes: [],
     sizesByChance: 0,
     sizeVariety: 10,
     ...overrides,

@@ -12,6 +12,10 @@ const HELD: Overrides = { auc: 0.3, sameRunShare: 0, lagP75Ms: 900 };
 const HELD_CALL: Overrides = { ...HELD, datagrams: true, received: 160_000, periodic: true };
 /** A fifth came within the last second and is not gone yet. */
 const BEHIND: Overrides = { received: 1_000_000, sent: 800_000, due: [800_000] };
+const SIZES = [20, 22, 18, 25, 19, 21, 17, 23];
+const OTHER_SIZES = [23, 17, 24, 19, 22, 18, 25, 17];
+const CROSSED: Overrides = { sizesByChance: 0.5, receivedSizes: SIZES, sentSizes: SIZES };
+const BEAT: Overrides = { received: 64_000, periodic: true };
 /** A thread of its own sends what another receives. */
 const THREADS: Overrides = { auc: 0.97, sameRunShare: 0 };
 /** Keys: 36 bytes of framing each, and sizes that follow. */
@@ -54,10 +58,12 @@ const CASES: [string, Overrides[], string][] = [
   ['held, with something missing', [HELD, { ...HELD, received: 300_000, sent: 290_000 }], 'suspected undecided'],
   ['held, late credit but equal volumes', [HELD, { ...HELD, moved: 910_000 }], 'relay held'],
   ['held one way only', [HELD], 'none undecided'],
-  ['a fifth is still held', [HELD, { ...HELD, ...BEHIND }], 'relay held'],
-  ['... of what came long ago', [HELD, { ...HELD, ...BEHIND, due: [900_000] }], 'none undecided'],
-  ['... and hardly anything came long ago', [HELD, { ...HELD, ...BEHIND, due: [400_000] }], 'none undecided'],
-  ['a third is still held', [HELD, { ...HELD, ...BEHIND, sent: 660_000, due: [600_000] }], 'none undecided'],
+  ['a fifth is still held, as of what is stored and asked for', [HELD, { ...HELD, ...BEHIND }], 'none undecided'],
+  ['a heartbeat in step with another', [BEAT], 'suspected undecided'],
+  ['a beat that is answered', [BEAT, BEAT], 'relay causal'],
+  ['... of what came long ago', [HELD_CALL, { ...HELD_CALL, ...BEHIND, due: [900_000] }], 'none undecided'],
+  ['... and hardly anything came long ago', [HELD_CALL, { ...HELD_CALL, ...BEHIND, due: [400_000] }], 'none undecided'],
+  ['a third is still held', [HELD_CALL, { ...HELD_CALL, ...BEHIND, sent: 660_000, due: [600_000] }], 'none undecided'],
   [
     'two constant streams of one volume',
     [
@@ -78,6 +84,20 @@ const CASES: [string, Overrides[], string][] = [
   ['a jitter buffer with packets of varying size', [HELD_CALL, HELD_CALL], 'relay held-datagrams'],
   ['... whose sizes differ', [HELD_CALL, { ...HELD_CALL, sizesByChance: 0.01 }], 'suspected undecided'],
   ['... of two sizes', [HELD_CALL, { ...HELD_CALL, sizeVariety: 2 }], 'suspected undecided'],
+  [
+    '... two of which are taken for each other',
+    [
+      { ...HELD_CALL, ...CROSSED, sentSizes: OTHER_SIZES },
+      { ...HELD_CALL, ...CROSSED, receivedSizes: OTHER_SIZES },
+      HELD_CALL,
+    ],
+    'relay held-datagrams',
+  ],
+  [
+    '... two of which have nothing to do with each other',
+    [{ ...HELD_CALL, ...CROSSED }, { ...HELD_CALL, ...CROSSED, sentSizes: OTHER_SIZES }, HELD_CALL],
+    'suspected undecided',
+  ],
   ['... one way, where sizes may agree by chance', [{ ...HELD_CALL, sizesByChance: 1e-4 }], 'none undecided'],
   ['... of which the last fifth is still held', [HELD_CALL, { ...HELD_CALL, ...BEHIND }], 'relay held-datagrams'],
   ['... that lost a tenth', [HELD_CALL, { ...HELD_CALL, moved: 144_000 }], 'suspected undecided'],

@@ -85,6 +85,20 @@ t.test('ps takes names, sorts, exact bytes and ended processes', async (t) => {
   t.match(none.stderr, /no process matches nobody/);
 });
 
+t.test('ports shows what a program is configured to listen on beside what it has opened', async (t) => {
+  const host = makeHost();
+  const configured = makeReadings({
+    processes: [makeBusyProcess(99, {}, { ...skype, configuredPorts: [33_033, 33_991] })],
+    sockets: host.sockets(),
+  });
+  const { socketPath } = await listenEverywhere(t, { readings: configured });
+  const { stdout } = await runHere(['ports', 'skype', '--socket', socketPath]);
+  t.same(stdout.trimEnd().split('\n').slice(-2), [
+    '99/skypeforlinux is configured to listen on port 33033, which is open',
+    '99/skypeforlinux is configured to listen on port 33991, which is not open',
+  ]);
+});
+
 t.test('ports answers what netstat and grep did', async (t) => {
   const { socketPath } = await listenEverywhere(t, { readings: makeHost() });
   const all = await runHere(['ports', '--socket', socketPath]);

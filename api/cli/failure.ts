@@ -1,0 +1,14 @@
+import { errorCode } from '../errors.ts';
+import type { Terminal } from './terminal.ts';
+import { printable } from './text.ts';
+
+export const exitCodes = { ok: 0, error: 1, usage: 2 } as const;
+
+/** Codes of errors that say the command line is wrong: ours and the agent's. */
+const usageCodes = new Set(['usage', 'AGENT_OPTION_INVALID']);
+
+/** Says why a command failed; answers its exit code. */
+export function reportFailure(error: unknown, terminal: Terminal): number {
+  terminal.writeError(`relayledger: ${printable((error as Error).message)}\n`);
+  return usageCodes.has(errorCode(error) ?? '') ? exitCodes.usage : exitCodes.error;
+}
