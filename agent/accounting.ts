@@ -14,7 +14,15 @@ import { openPin, unpin } from '../bpf/pin.ts';
 import { RingBuffer } from '../bpf/ring-buffer.ts';
 import { releaseAll } from './enforcement/release.ts';
 import { AgentError } from './errors.ts';
-import { ADOPT_SOCKETS, DUMP_SOCKETS, ENFORCEMENT, HOLD_CONNECTIONS, HOOKS, type Hook } from './hooks.ts';
+import {
+  ADOPT_SOCKETS,
+  DUMP_SOCKETS,
+  ENFORCEMENT,
+  HOLD_CONNECTIONS,
+  HOOKS,
+  type Hook,
+  REJECT_LOOKUP,
+} from './hooks.ts';
 import type { MissingFeature } from './readings.ts';
 
 // `import` would read all that node:crypto exports, and so load WebCrypto.
@@ -44,6 +52,7 @@ const MAPS = [
   'flow_rulings',
   'held_sockets',
   'destroy_requests',
+  'rejected_listeners',
   'totals',
 ] as const;
 type MapName = (typeof MAPS)[number];
@@ -120,6 +129,12 @@ export class Accounting implements Disposable {
     return this.maps.get(name) as BpfMap;
   }
 
+  /** Loads one more program of the object, over the same maps. @throws BPF_OBJECT_LOAD */
+  loadProgram(name: string, globals: Readonly<Record<string, number>>): BpfObject {
+    const reuse = Object.fromEntries(MAPS.map((map) => [map, pinPath(this.bpffs, 'maps', map)]));
+    return BpfObject.open(OBJECT, { only: [name], globals, reuse }).load();
+  }
+
   /** `struct rl_socket_record` after `struct rl_socket_record`, in one Buffer that the next call overwrites. */
   dumpSockets(): Buffer {
     return this.#dump.read();
@@ -151,7 +166,7 @@ export class Accounting implements Disposable {
 
 function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFeature[] {
   const optional = [...HOOKS, ...ENFORCEMENT].filter(({ required }) => !required).map(({ program }) => program);
-  const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional);
+  const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional, { skip: [REJECT_LOOKUP] });
   using loaded = object;
   const missing: MissingFeature[] = [];
   for (const [program, { reason }] of unsupported) missing.push(describeMissing(program, reason));

@@ -129,6 +129,8 @@ export const DUMP_SOCKETS = 'dump_sockets';
 /** What enforcement needs and accounting does not: loaded and pinned from the start, attached when a policy needs it. */
 export const HOLD_CONNECTIONS = 'hold_connections';
 export const PACE_CONNECTIONS = 'pace_connections';
+/** One copy in each network namespace that needs it; see agent/enforcement/rejections.ts. */
+export const REJECT_LOOKUP = 'reject_lookup';
 export const DESTROY_TCP = 'destroy_tcp';
 export const DESTROY_UDP = 'destroy_udp';
 

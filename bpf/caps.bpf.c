@@ -49,7 +49,11 @@ static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_shar
 	if (!parcel->is_stream)
 		return false;
 	/* What is received of a stream is held by its window; a drop, which is sent again, is for where that fails. */
-	return (below_share || direction == RL_RX) && (__s64)(used - now) < (__s64)DEBT_NS;
+	if (direction == RL_RX)
+		return (__s64)(used - now) < (__s64)(SECOND_NS / 2);
+	/* Refused for so long, its timer has backed off: it comes seldom, and must not be sent away again. */
+	bool starves = (__s64)(now - own->used_until_ns) > (__s64)SECOND_NS;
+	return below_share && (__s64)(used - now) < (__s64)(starves ? SECOND_NS : DEBT_NS);
 }
 
 static __always_inline void use_allowance(struct rl_allowance *a, struct rl_share *own, enum rl_direction direction,
@@ -186,6 +190,8 @@ static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share 
 	if ((__s64)(parcel->now - ends) >= 0 &&
 	    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel->now + SECOND_NS) == ends)
 		end_epoch(a, rate, parcel->now);
+	if (own->epochs[place] != a->epoch + 1)
+		join(a, own, place, parcel);
 	if (!has_allowance(a, own, direction, parcel)) {
 		__sync_fetch_and_add(&a->dropped_packets, 1);
 		note_held_back(a, parcel->now, parcel->payload);
@@ -193,8 +199,6 @@ static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share 
 			__sync_fetch_and_add(&a->epoch_drops, 1);
 		return REFUSED;
 	}
-	if (own->epochs[place] != a->epoch + 1)
-		join(a, own, place, parcel);
 	__u64 owed = ruling && ruling->owed_bytes ? cost_before_ruling(ruling, limit->cost) : 0;
 	use_allowance(a, own, direction, parcel, limit->cost, owed);
 	return HELD;

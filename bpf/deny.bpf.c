@@ -8,6 +8,7 @@
  * Cost:   nothing for a process without policies but one test; a look-up a policy for others.
  * Blind:  raw and packet sockets; answers to a broadcast, which come from addresses that nothing was sent to.
  *         Inbound UDP is dropped also where the policy says reject: nothing here can send an ICMP error.
+ *         Inbound TCP is reset by reject.bpf.c; what comes past that is dropped here.
  */
 
 enum { EPERM = 1, ECONNREFUSED = 111 };
@@ -74,4 +75,22 @@ static __always_inline bool may_refuse(__u64 held_to, enum rl_direction directio
 			return true;
 	}
 	return false;
+}
+
+/* Keeps `rejected_listeners` as the policies of the listener's process want it. */
+__noinline int note_listener(__u64 held_to, __u32 netns, __u32 port, bool listens)
+{
+	struct rl_listener listener = {.netns = netns, .port = port};
+
+	for (int place = 0; listens && place < RL_PROCESS_POLICIES; place++) {
+		__u32 number = policy_number(held_to, place);
+		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		__u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
+		if (!policy || (policy->flags & wanted) != wanted || !is_port_meant(policy, port))
+			continue;
+		bpf_map_update_elem(&rejected_listeners, &listener, &number, BPF_ANY);
+		return 0;
+	}
+	bpf_map_delete_elem(&rejected_listeners, &listener);
+	return 0;
 }

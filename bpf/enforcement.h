@@ -111,6 +111,12 @@ struct rl_held {
 	__u32 own_window; /* what it was before */
 };
 
+/* A port that is rejected. */
+struct rl_listener {
+	__u32 netns; /* inode number, as in /proc/PID/ns/net */
+	__u32 port;
+};
+
 /* Whose connections the destroy iterators take, and what they took. */
 struct rl_destroy {
 	__u32 slot;

@@ -128,6 +128,8 @@ __noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, c
 	if (!a || !own || !parcel || place >= RL_PROCESS_POLICIES)
 		return 0;
 	__u32 epoch = a->epoch + 1; /* 0 is never */
+	if (!own->used_until_ns)
+		own->used_until_ns = parcel->now - OWN_BUCKET_NS;
 	__u32 last = own->epochs[place];
 	own->epochs[place] = epoch;
 	__u32 active = __sync_fetch_and_add(&a->active_flows, 1);

@@ -477,6 +477,23 @@ export function readRlLimit(view: DataView, offset: number): RlLimit {
   };
 }
 
+/** `struct rl_listener`, 8 bytes. */
+export interface RlListener {
+  readonly netns: number;
+  readonly port: number;
+}
+export const RL_LISTENER_SIZE = 8;
+export const RL_LISTENER_OFFSET = {
+  netns: 0,
+  port: 4,
+} as const;
+export function readRlListener(view: DataView, offset: number): RlListener {
+  return {
+    netns: view.getUint32(offset, true),
+    port: view.getUint32(offset + 4, true),
+  };
+}
+
 /** `struct rl_pair`, 200 bytes. */
 export interface RlPair {
   readonly moved: number;
@@ -1332,6 +1349,14 @@ export const layouts: readonly Layout[] = [
     fields: {
       rate_bytes_per_second: [0, 'u64'],
       cost: [8, 'u64'],
+    },
+  },
+  {
+    struct: 'rl_listener',
+    size: 8,
+    fields: {
+      netns: [0, 'u32'],
+      port: [4, 'u32'],
     },
   },
   {

@@ -198,11 +198,17 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 	if (!common)
 		return 0;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(common);
-	if (!tp || common->skc_state == TCP_LISTEN)
+	if (!tp)
 		return 0;
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, tp, 0, 0);
 	if (!s)
 		return 0;
+	if (common->skc_state == TCP_LISTEN) {
+		struct rl_process *p = get_process(s->owner);
+		bool is_known = p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation;
+		note_listener(is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, is_known);
+		return 0;
+	}
 	int flags = 0;
 	if (bpf_getsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags)))
 		flags = 0;

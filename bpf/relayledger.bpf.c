@@ -30,5 +30,6 @@
 #include "windows.bpf.h"
 #include "pacing.bpf.c"
 #include "disconnect.bpf.c"
+#include "reject.bpf.c"
 
 char LICENSE[] SEC("license") = "GPL";

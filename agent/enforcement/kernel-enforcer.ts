@@ -38,6 +38,7 @@ import {
   STATE_OFFSET,
   unpackNumbers,
 } from './policy-record.ts';
+import { Rejections } from './rejections.ts';
 
 /** `enum bpf_attach_type` (include/uapi/linux/bpf.h). */
 const BPF_CGROUP_SOCK_OPS = 3;
@@ -66,6 +67,7 @@ export class KernelEnforcer implements Enforcer {
   #processView: DataView;
   readonly #rulingView: DataView;
   readonly #namespaces = new NetworkNamespaces();
+  readonly #rejections: Rejections;
   /** Name to index. */
   readonly #indices = new Map<string, number>();
   #soon: NodeJS.Timeout | undefined;
@@ -74,6 +76,7 @@ export class KernelEnforcer implements Enforcer {
 
   constructor(accounting: Accounting) {
     this.#accounting = accounting;
+    this.#rejections = new Rejections(accounting, this.#namespaces);
     this.missing = accounting.missing
       .filter(({ feature }) => [HOLD_CONNECTIONS, PACE_CONNECTIONS, DESTROY_TCP, DESTROY_UDP].includes(feature))
       .map(({ feature, consequence }) => ({ feature, consequence }));
@@ -202,6 +205,7 @@ export class KernelEnforcer implements Enforcer {
     clearTimeout(this.#soon);
     this.#soon = undefined;
     this.#runEverywhere(PACE_CONNECTIONS);
+    this.#rejections.update(this.#rejects);
   }
 
   [Symbol.dispose](): void {
@@ -211,6 +215,11 @@ export class KernelEnforcer implements Enforcer {
     this.#policies[Symbol.dispose]();
     this.#rulings[Symbol.dispose]();
     this.#requests[Symbol.dispose]();
+  }
+
+  get #rejects(): boolean {
+    const wanted = RlPolicyFlag.policyReject | RlPolicyFlag.policyDenyInbound;
+    return [...this.#indices.values()].some((index) => (this.#flags(index) & wanted) === wanted);
   }
 
   #runEverywhere(program: string): void {
@@ -232,6 +241,7 @@ export class KernelEnforcer implements Enforcer {
       unpaced += this.#policyView.getUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.unpaced, true);
     }
     if (unpaced !== this.#unpaced) this.#paceSoon();
+    if (this.#rejects) this.#rejections.update(true);
     this.#unpaced = unpaced;
   }
 
@@ -240,9 +250,9 @@ export class KernelEnforcer implements Enforcer {
     const needed = [...this.#indices.values()].some((index) => (this.#flags(index) & NEEDS_PACING) !== 0);
     const link = pinPath(bpffs, 'links', HOLD_CONNECTIONS);
     const program = pinPath(bpffs, 'programs', HOLD_CONNECTIONS);
-    if (needed) this.#look ??= setInterval(() => this.#paceNewcomers(), LOOK_MS).unref();
+    if (needed || this.#rejects) this.#look ??= setInterval(() => this.#paceNewcomers(), LOOK_MS).unref();
     else clearInterval(this.#look);
-    if (!needed) this.#look = undefined;
+    if (!needed && !this.#rejects) this.#look = undefined;
     if (needed === existsSync(link) || !existsSync(program)) return;
     if (!needed) {
       unpin(link);

@@ -75,6 +75,41 @@ t.test('outbound is denied by every way to begin', async (t) => {
   t.same(await ground.ask(client, 'denied', 'tcp', server.address4, 6000), ['ok'], 'outside the ports that are denied');
 });
 
+t.test(
+  'inbound that is rejected gets a reset, where others listen on the same port in another place too',
+  async (t) => {
+    await using ground = await EnforcementGround.make();
+    const { client, server } = ground.hosts;
+    const answering = ground.start(server, 'dialogue', 'denied', ['answer', '6000']);
+    ground.start(client, 'dialogue', 'elsewhere', ['answer', '6000']);
+    await waitForPort(server, 'tcp', 6000);
+    await waitForPort(client, 'tcp', 6000);
+    const established = ground.ask(client, 'established', 'tcp', server.address4, 6000, 8);
+    await sleep(300);
+    ground.enforcer.install(policy({ deny: { ...inbound, how: 'reject' } }));
+    ground.enforcer.assign(await ground.process(answering.pid), ['test']);
+    ground.enforcer.pace();
+    answering.child.kill('SIGUSR1');
+    await waitForPort(server, 'tcp', 6001);
+    for (const port of [6000, 6001]) {
+      for (const address of [server.address4, server.address6]) {
+        t.same(await ground.ask(client, 'asker', 'tcp', address, port), ['ECONNREFUSED'], `${address} port ${port}`);
+      }
+    }
+    t.same(await ground.ask(server, 'asker', 'tcp', client.address4, 6000), ['ok'], 'the same port of another host');
+    t.same(await established, Array(8).fill('ok'), 'what is established goes on');
+    t.ok(
+      ground.enforcer
+        .counters('test')
+        .droppedPackets.some(({ reason, packets }) => reason === 'denied' && packets >= 4),
+    );
+    ground.restartAgent();
+    t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6001), ['ECONNREFUSED'], 'after a restart');
+    ground.enforcer.remove('test');
+    t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok'], 'after the removal');
+  },
+);
+
 t.test('disconnect ends the connections of one process', async (t) => {
   await using ground = await EnforcementGround.make();
   const { client, server } = ground.hosts;
