@@ -1,4 +1,5 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
+import { EarlyFlows } from './early-flows.ts';
 import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
 import type { FlowTable } from './flow-table.ts';
 import { PipeEnds } from './pipe-ends.ts';
@@ -46,6 +47,7 @@ export class RelayWatch {
   /** Flows that the ledger was told of, until they are given back. */
   readonly #described = new Map<number, FlowDescription>();
   readonly #pipeEnds = new PipeEnds();
+  readonly #early = new EarlyFlows();
   #recycledNs = 0;
   /** Flows that are over and billed, with their processes: they go at the next checkpoint. */
   readonly #over = new Map<number, ProcessRecord>();
@@ -70,7 +72,9 @@ export class RelayWatch {
     const now = clock();
     const piped = this.#pipeEnds.find(this.#options.processes.records());
     const { flows, pairs } = table.poll((slot) => piped.has(slot));
-    for (const [record, part] of this.#byProcess(flows, pairs)) this.#update(record, part.flows, part.pairs, now);
+    for (const [record, part] of this.#byProcess(flows, pairs, now.monotonicNs)) {
+      this.#update(record, part.flows, part.pairs, now);
+    }
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
     const changes = ledger.judge(now.nowMs, isSecondLook);
@@ -173,24 +177,31 @@ export class RelayWatch {
   #forgetFlows(freed: readonly number[]): void {
     if (freed.length === 0) return;
     this.#options.ledger.forgetFlows(freed.map((flow) => this.#idOf(flow)));
-    for (const flow of freed) this.#described.delete(flow);
+    for (const flow of freed) {
+      this.#described.delete(flow);
+      this.#early.forget(flow);
+    }
   }
 
   #byProcess(
-    flows: readonly FlowReading[],
-    pairs: readonly PairReading[],
+    read: readonly FlowReading[],
+    readPairs: readonly PairReading[],
+    nowNs: number,
   ): Map<ProcessRecord, { flows: FlowReading[]; pairs: PairReading[] }> {
     const parts = new Map<ProcessRecord, { flows: FlowReading[]; pairs: PairReading[] }>();
     const owners = new Map<number, { flows: FlowReading[]; pairs: PairReading[] }>();
-    for (const flow of flows) {
+    const { flows, pairs } = this.#early.join(read, readPairs);
+    const early = flows.filter(({ flow }) => {
       const record = this.#options.processes.bySlot(flow.slot, flow.processGeneration);
-      if (!record) continue;
+      if (!record) return true;
       const part = parts.get(record) ?? { flows: [], pairs: [] };
       parts.set(record, part);
       part.flows.push(flow);
       owners.set(flow.id, part);
-    }
+      return false;
+    });
     for (const pair of pairs) (owners.get(pair.destination) ?? owners.get(pair.source))?.pairs.push(pair);
+    this.#early.keep(early, pairs, nowNs);
     return parts;
   }
 

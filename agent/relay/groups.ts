@@ -72,6 +72,9 @@ const ASIDE_RUN_SHARE = 0.5;
 /** A pair that pays for this much of its destination stays whatever its lags. */
 const MAIN_SHARE = 0.5;
 
+/** Below this share of a direction's bytes they are not what it is about. */
+const DATAGRAM_SHARE = 0.01;
+
 /** Below this, in the unit's square, the sizes received are as good as constant. */
 const MIN_SIZE_VARIANCE = 16;
 const MIN_SIZED_MESSAGES = 8;
@@ -205,7 +208,7 @@ function measure(edges: readonly Edge[]): Direction {
       moves,
     ),
     periodic: isPeriodic(sumCounts(sources, (flow) => flow.gaps)),
-    datagrams: [...sources, ...destinations].some((flow) => flow.protocol === 'udp'),
+    datagrams: areDatagrams(sources, (flow) => flow.received) || areDatagrams(destinations, (flow) => flow.sent),
     missingPerMessage: Math.max(
       ratio(Math.abs(received - moved), receives),
       ratio(Math.abs(sent - moved - copied), sends),
@@ -217,6 +220,12 @@ function measure(edges: readonly Edge[]): Direction {
     sizesByChance: agreementByChance(receivedSizes, sentSizes),
     sizeVariety: variety(receivedSizes),
   };
+}
+
+/** A question to a name server makes no stream of datagrams of what it came with. */
+function areDatagrams(flows: readonly FlowEvidence[], bytesOf: (flow: FlowEvidence) => number): boolean {
+  const datagrams = flows.filter((flow) => flow.protocol === 'udp');
+  return datagrams.length > 0 && sum(datagrams, bytesOf) >= DATAGRAM_SHARE * sum(flows, bytesOf);
 }
 
 /** In a window more may go out than came in: what had lain there before. That is not to conserve, either. */

@@ -1,5 +1,6 @@
+import { withoutBridges } from './bridges.ts';
 import type { Evidence } from './evidence.ts';
-import { type Direction, type Exchange, edgesOf, exchanges, isStale, pool } from './groups.ts';
+import { type Direction, type Edge, type Exchange, edgesOf, exchanges, isStale, pool } from './groups.ts';
 import { conservesButForFraming, type Ruling, relayedDirections, rule } from './rules.ts';
 
 /** What one view of a process says about some of its directions. */
@@ -13,19 +14,24 @@ const POOLED_EVENTS = 64;
 const POOL_MEMBER_CONSERVED = 0.5;
 
 /**
- * Stale credit joins exchanges that have nothing to do with each other, but a relay that holds data has lags like it:
- * judged with such pairs and again without, and what relays in either view relays.
+ * Stale credit joins exchanges that have nothing to do with each other, but a relay that holds data has lags like it;
+ * a bridge may be all that there is yet. So judged with such pairs and again without, and what relays in any view relays.
  */
 export function judgeEvidence(evidence: Evidence): Finding[] {
   const edges = edgesOf(evidence);
-  const whole = judgeExchanges(exchanges(edges));
+  const findings = judgeExchanges(exchanges(edges));
   const fresh = edges.filter((edge) => !isStale(edge));
-  if (fresh.length === edges.length) return whole;
-  const relayed = new Set(whole.filter(isRelay).flatMap(pairsOf));
-  const more = judgeExchanges(exchanges(fresh)).filter(
-    (finding) => isRelay(finding) && !pairsOf(finding).some((pair) => relayed.has(pair)),
-  );
-  return [...whole, ...more];
+  const views: (readonly Edge[])[] = fresh.length < edges.length ? [fresh] : [];
+  for (const view of [edges, ...views]) {
+    const apart = withoutBridges(view);
+    if (apart.length < view.length) views.push(apart);
+  }
+  for (const view of views) {
+    const relayed = new Set(findings.filter(isRelay).flatMap(pairsOf));
+    const more = judgeExchanges(exchanges(view));
+    findings.push(...more.filter((finding) => isRelay(finding) && !pairsOf(finding).some((pair) => relayed.has(pair))));
+  }
+  return findings;
 }
 
 function judgeExchanges(all: readonly Exchange[]): Finding[] {

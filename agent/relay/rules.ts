@@ -126,8 +126,9 @@ export const RULES: readonly Rule[] = [
     verdict: 'relay',
     kind: 'causal-one-way',
     why: 'what comes in goes out again both ways, and one way right after it came in',
-    holds: ({ main, twoWay }) =>
-      twoWay && main.every((d) => conserves(d, WELL_CONSERVED) && followsWeakly(d)) && main.some(follows),
+    holds: ({ all, main, twoWay }) =>
+      main.every((d) => conserves(d, WELL_CONSERVED) && followsWeakly(d)) &&
+      (twoWay ? main.some(follows) : main.every((d) => isOfOneRun(d) && isAskedFor(d, all))),
   },
   {
     verdict: 'relay',
@@ -236,7 +237,31 @@ function isBeat({ periodic, sizes, received, receives, datagrams }: Direction): 
 
 function followsWeakly(direction: Direction): boolean {
   if (follows(direction)) return true;
-  return !direction.periodic && (direction.auc >= WEAK_AUC || direction.lagP75Ms <= SOON_MS);
+  const { auc, lagP75Ms, periodic } = direction;
+  return (auc >= WEAK_AUC || lagP75Ms <= SOON_MS) && (!periodic || isBulkOfOneRun(direction));
+}
+
+/** Answers of a few bursts each may seem to keep time; they aren't what constant phases of two clocks could explain. */
+function isBulkOfOneRun(direction: Direction): boolean {
+  return !direction.datagrams && direction.received >= BEAT_BYTES * direction.receives && isOfOneRun(direction);
+}
+
+function isOfOneRun({ sameRunShare }: Direction): boolean {
+  return sameRunShare >= SAME_RUN_SHARE;
+}
+
+/** Whether requests for it are passed on the other way, however small they are. */
+function isAskedFor(direction: Direction, all: Exchange): boolean {
+  const askers = new Set(direction.destinations.map(({ id }) => id));
+  return all.some(
+    (d) =>
+      d !== direction &&
+      d.events >= MIN_EVENTS &&
+      d.moved >= MIN_BYTES &&
+      conserves(d, WELL_CONSERVED) &&
+      follows(d) &&
+      d.sources.every(({ id }) => askers.has(id)),
+  );
 }
 
 function isEqual(direction: Direction): boolean {

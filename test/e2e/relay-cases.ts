@@ -132,6 +132,17 @@ export const relayCases: readonly RelayCase[] = [
     tolerance: OTHER,
   },
   {
+    name: 'a connection for each request, and a question to a name server between them, as forward proxies do',
+    verdict: 'relay',
+    ...relay('proxy', '--names', '{next}'),
+    peers: { server: [...answering, listening('{next}')] },
+    driver: [
+      ...['peers', 'ask', '--to', '198.51.100.1', '--port', '{port}', '--clients', '6', '--rounds', '60'],
+      ...['--answer', '60000'],
+    ],
+    tolerance: OTHER,
+  },
+  {
     name: 'many streams in one connection, as ssh does',
     verdict: 'relay',
     ...relay('trunk'),

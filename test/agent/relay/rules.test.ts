@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Direction } from '../../../agent/relay/groups.ts';
 import { rule } from '../../../agent/relay/rules.ts';
-import { makeDirection } from './make-evidence.ts';
+import { makeDirection, makeFlow } from './make-evidence.ts';
 
 type Overrides = Partial<Direction>;
 
@@ -81,6 +81,27 @@ const CASES: [string, Overrides[], string][] = [
     'relay held',
   ],
 
+  [
+    'answers in bursts that seem to keep time, sent on in slices without a sleep',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1 }],
+    'relay causal-one-way',
+  ],
+  [
+    '... after a sleep',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1, sameRunShare: 0.3 }],
+    'suspected undecided',
+  ],
+  [
+    '... in small messages',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1, receives: 10_000 }],
+    'suspected undecided',
+  ],
+  [
+    '... in datagrams',
+    [{}, { sent: 950_000, periodic: true, auc: 0.55, lagP75Ms: 1, datagrams: true }],
+    'suspected undecided',
+  ],
+
   ['a jitter buffer with packets of varying size', [HELD_CALL, HELD_CALL], 'relay held-datagrams'],
   ['... whose sizes differ', [HELD_CALL, { ...HELD_CALL, sizesByChance: 0.01 }], 'suspected undecided'],
   ['... of two sizes', [HELD_CALL, { ...HELD_CALL, sizeVariety: 2 }], 'suspected undecided'],
@@ -124,6 +145,28 @@ t.test('the rule for an exchange', async (t) => {
     const { verdict, kind } = rule(directions.map(makeDirection));
     t.equal(`${verdict} ${kind}`, expected, what);
   }
+});
+
+t.test('answers that follow weakly, to requests too small to count', async (t) => {
+  const [client, server] = [makeFlow('1'), makeFlow('2')];
+  const answers = {
+    sources: [server],
+    destinations: [client],
+    received: 3_600_000,
+    sends: 900,
+    auc: 0.27,
+    lagP75Ms: 0.4,
+  };
+  const requests = { sources: [client], destinations: [server], received: 30_000, receives: 120, sends: 60 };
+  const ruled = (one: Partial<Direction>, other: Partial<Direction>): string => {
+    return rule([makeDirection({ ...answers, ...one }), makeDirection({ ...requests, ...other })]).verdict;
+  };
+  t.equal(ruled({}, {}), 'relay');
+  t.equal(ruled({ sameRunShare: 0.5 }, {}), 'none', 'answers that come after a sleep');
+  t.equal(ruled({}, { sent: 40_000 }), 'none', 'requests that are not passed on');
+  t.equal(ruled({}, { auc: 0.7 }), 'none', 'requests that do not follow');
+  t.equal(ruled({}, { sources: [makeFlow('3')] }), 'none', "somebody else's");
+  t.equal(ruled({}, { sends: 10 }), 'none', 'a few');
 });
 
 t.test('many equal directions all count, however small each one is', async (t) => {

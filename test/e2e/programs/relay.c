@@ -5,6 +5,7 @@
  *   calls [--own PORT] [--hold MS]  a socket for each caller; beside them, a call of its own with PORT
  *   fan-out --copies N              every packet to N ports
  *   pool [--web]                    requests over two connections that stay; or a web app, which asks a database instead
+ *   proxy [--names PORT]            a connection for each request, answers in slices; asks a name server in between
  *   trunk                           one connection carries many, in frames
  */
 #define _GNU_SOURCE
@@ -26,6 +27,7 @@
 #define MOST 128
 #define PACKET 2048
 #define MESSAGE 65536
+#define SLICE 4096
 
 static char **options;
 static const char *to;
@@ -242,6 +244,75 @@ static void pool(void) {
     start(serve, (void *)(long)stream_accept(listener));
 }
 
+/* Most names are known already. */
+static void ask_name(int fd) {
+  static unsigned asked;
+  struct endpoint peer = endpoint_of(to, option_number(options, "--names", 0));
+  if (fd >= 0 && asked++ % 15 == 0)
+    sendto(fd, "a question of some forty bytes, one name", 40, 0, address_of(&peer), peer.length);
+}
+
+/* One thread, which passes a slice of each answer on at every turn, and what is left of it at the next. */
+static void proxy(void) {
+  static struct {
+    unsigned length[2], received, sent;
+    char answer[MESSAGE];
+  } turns[MOST];
+  static struct pollfd fds[2 * MOST + 1];
+  static char request[MESSAGE];
+  int listener = stream_listen("0.0.0.0", port, IPPROTO_TCP), count = 0;
+  int names = option_number(options, "--names", 0) ? socket(AF_INET, SOCK_DGRAM, 0) : -1;
+  ready();
+  for (bool is_busy = false;;) {
+    fds[2 * count] = (struct pollfd){.fd = listener, .events = POLLIN};
+    poll(fds, 2 * count + 1, is_busy ? 0 : -1);
+    if (fds[2 * count].revents && count < MOST) {
+      fds[2 * count] = (struct pollfd){.fd = stream_accept(listener), .events = POLLIN};
+      fds[2 * count + 1] = (struct pollfd){.fd = -1, .events = POLLIN};
+      count++;
+      continue;
+    }
+    is_busy = false;
+    for (int i = 0; i < count; i++) {
+      struct pollfd *client = &fds[2 * i], *server = &fds[2 * i + 1];
+      if (server->fd < 0 && client->revents) {
+        if (!take(client->fd, turns[i].length, sizeof turns[i].length)) {
+          client->fd = -1;
+          continue;
+        }
+        memcpy(request, turns[i].length, sizeof turns[i].length);
+        size_t head = sizeof turns[i].length;
+        if (!take(client->fd, request + head, turns[i].length[0] - head))
+          fail("a request was cut");
+        ask_name(names);
+        server->fd = stream_connect(to, to_port, IPPROTO_TCP);
+        turns[i].received = turns[i].sent = 0;
+        if (!give(server->fd, request, turns[i].length[0]))
+          fail("an upstream was closed");
+      } else if (server->fd >= 0 && server->revents && turns[i].received < turns[i].length[1]) {
+        char *end = turns[i].answer + turns[i].received;
+        ssize_t n = recv(server->fd, end, turns[i].length[1] - turns[i].received, MSG_DONTWAIT);
+        if (n == 0)
+          fail("an answer was cut");
+        if (n > 0 && turns[i].received == 0)
+          ask_name(names);
+        turns[i].received += n > 0 ? n : 0;
+      }
+      size_t left = server->fd >= 0 ? turns[i].received - turns[i].sent : 0;
+      if (left > 0 && !give(client->fd, turns[i].answer + turns[i].sent, left < SLICE ? left : SLICE))
+        fail("a client was closed");
+      turns[i].sent += left < SLICE ? left : SLICE;
+      is_busy |= left > SLICE;
+      if (server->fd < 0 || turns[i].sent < turns[i].length[1])
+        continue;
+      close(server->fd);
+      server->fd = -1;
+      count_received(turns[i].length[0] + turns[i].length[1]);
+      count_sent(turns[i].length[0] + turns[i].length[1]);
+    }
+  }
+}
+
 /* A frame begins with the number of its stream and its length. */
 static void trunk(void) {
   static struct pollfd fds[MOST];
@@ -291,7 +362,8 @@ int main(int count, char **arguments) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } kinds[] = {{"stream", pass_streams}, {"calls", pass_calls}, {"fan-out", fan_out}, {"pool", pool}, {"trunk", trunk}};
+  } kinds[] = {{"stream", pass_streams}, {"calls", pass_calls}, {"fan-out", fan_out}, {"pool", pool},
+               {"proxy", proxy},   {"trunk", trunk}};
   static sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);

@@ -1,0 +1,34 @@
+import t from 'tap';
+import type { ProcessRecord, ProcessTable } from '../../agent/process-table.ts';
+import { RelayLedger } from '../../agent/relay/ledger.ts';
+import { RelayWatch } from '../../agent/relay-watch.ts';
+import { makeFlowTable } from './fake-flows.ts';
+
+t.test('a process that begins before a second look: its connections that are over by the next one count', async (t) => {
+  const { kernel, table } = makeFlowTable();
+  const records: ProcessRecord[] = [];
+  const watch = new RelayWatch({
+    flows: table,
+    processes: { records: () => [], bySlot: () => records[0] } as unknown as ProcessTable,
+    ledger: new RelayLedger(),
+    clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
+    billed: () => undefined,
+  });
+  const told: (readonly string[])[] = [];
+  t.intercept(RelayLedger.prototype, 'update', {
+    value: (_: unknown, flows: { id: string }[], pairs: { source: string }[]) => {
+      told.push([...flows.map(({ id }) => id), ...pairs.map(({ source }) => `from ${source}`)]);
+    },
+  });
+  const server = kernel.make();
+  const client = kernel.make();
+  kernel.receive(server, 1_000);
+  kernel.relay(server, client, 1_000);
+  watch.poll(true);
+  t.same(told, [], 'nobody knows whose they are');
+  records.push({ tgid: 7, startNs: 1n, name: 'proxy', exitedAtMs: null, details: { fifos: [] } } as never);
+  watch.poll();
+  t.same(told, [[String(server.id), String(client.id), `from ${server.id}`]]);
+  watch.poll();
+  t.equal(told.length, 1, 'once');
+});
