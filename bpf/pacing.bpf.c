@@ -169,7 +169,7 @@ int hold_connections(struct bpf_sock_ops *ctx)
 	if (has_window && established)
 		count_flow(s, held, RL_RX);
 	if (has_window)
-		OFFER(ctx, held, s);
+		OFFER(ctx, held, s, ctx->srtt_us >> 3);
 	else if (held->window)
 		WITHDRAW(ctx, held);
 	if (offers)

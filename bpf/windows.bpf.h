@@ -2,8 +2,8 @@
 /*
  * How much may the other side of a TCP connection send us? What is received can't be held back here, only asked for:
  * each acknowledgement of a connection that a policy holds offers the window that its share has saved up. On a long
- * path that is the share times the round trip. On a short one the window is soon used up, and the sender asks again
- * after 200 ms, when enough has been saved for as long: bursts, but nothing is dropped.
+ * path that settles at the share times the round trip. On a short one the window is soon used up, and the sender asks
+ * again after 200 ms, when enough has been saved for as long: bursts, but nothing is dropped.
  *
  * Kernel facts: a window that was offered is never taken back (RFC 9293, 3.8.6); TCP_WINDOW_CLAMP goes no lower than
  * half of SOCK_MIN_RCVBUF, some 1,150 bytes, and what is offered is rounded up to the window's scale. Where that makes
@@ -13,8 +13,22 @@
 /* What a new connection has saved up. */
 #define FIRST_WINDOW_NS 50000000ULL
 
+/* From here on a path is long: its sender hears of what has been saved before its timer would make it ask. */
+#define LONG_PATH_US 10000
+
+/*
+ * How much of its share a connection may save up. On a long path four round trips, as more would come as a burst, but
+ * no less than two segments: a window below one closes.
+ */
+static __always_inline __u64 longest_window_ns(struct rl_allowance *a, __u32 srtt_us)
+{
+	__u64 ns = srtt_us * 4000ULL, least = cost_of(2 * NOMINAL_SEGMENT, a->fair_cost);
+	ns = ns < least ? least : ns;
+	return srtt_us < LONG_PATH_US || ns > OWN_WINDOW_NS ? OWN_WINDOW_NS : ns;
+}
+
 /* What the policies let a connection offer; 0xffffffff where none does. */
-__noinline __u32 window_of(struct rl_socket *s, struct rl_held *held)
+__noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt_us)
 {
 	struct rl_process *p = s ? get_process(s->owner) : NULL;
 	__u32 window = 0xffffffff;
@@ -41,8 +55,11 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held)
 		__s64 saved = (__s64)(now - held->shares[RL_RX].used_until_ns);
 		if (saved < 0)
 			saved = 0;
-		if (saved > (__s64)OWN_WINDOW_NS)
-			saved = OWN_WINDOW_NS;
+		__s64 longest = longest_window_ns(a, srtt_us);
+		if (saved > longest) {
+			saved = longest;
+			held->shares[RL_RX].used_until_ns = now - longest;
+		}
 		__u64 bytes = a->fair_rate * (__u64)saved / SECOND_NS;
 		if (bytes < window)
 			window = bytes;
@@ -58,9 +75,9 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held)
 	})
 
 /* The kernel's own tuning may raise the clamp: it is compared with what stands there. */
-#define OFFER(context, held, s) \
+#define OFFER(context, held, s, srtt_us) \
 	({ \
-		__u32 offer = window_of(s, held); \
+		__u32 offer = window_of(s, held, srtt_us); \
 		int stands = 0; \
 		bpf_getsockopt(context, SOL_TCP, TCP_WINDOW_CLAMP, &stands, sizeof(stands)); \
 		if (offer == 0xffffffff) { \

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Accounting, pinPath } from '../../../agent/accounting.ts';
 import { KernelEnforcer } from '../../../agent/enforcement/kernel-enforcer.ts';
-import { HOLD_CONNECTIONS } from '../../../agent/hooks.ts';
+import { HOLD_CONNECTIONS, PACE_CONNECTIONS } from '../../../agent/hooks.ts';
 import { findCgroupRoot } from '../../../agent/mounts.ts';
 import type { KernelPolicy } from '../../../agent/policies/enforcer.ts';
 import { unpin } from '../../../bpf/pin.ts';
@@ -62,7 +62,10 @@ export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verb
     const install = (): void => enforcer.install(policy, { executableName: 'held' });
     if (cell.by === 'tbf' || cell.by === 'nftables') holdByOthers(cell.by, path.sender.name, bytesPerSecond);
     else if (!cell.attachesLate) install();
-    if (cell.by === 'dropping') unpin(pinPath(bpffs, 'links', HOLD_CONNECTIONS));
+    if (cell.by === 'dropping') {
+      // Without the iterator too, by which the enforcer paces connections that it finds without a pace.
+      for (const hook of [HOLD_CONNECTIONS, PACE_CONNECTIONS]) unpin(pinPath(bpffs, 'links', hook));
+    }
     const flows = await startFlows(cell, path.address, path, tools.flows, folder);
     try {
       if (cell.attachesLate) {

@@ -90,13 +90,11 @@ async function run(): Promise<void> {
     }
     if (rows.length > 0) {
       console.log(`\n## ${name}\n\n${renderTable(COLUMNS, rows)}`);
-      const good = rows.filter((row) => row.at(-1) !== 'NO').length;
-      verdicts.push({
-        what: name,
-        wanted: 'every cell',
-        measured: `${good} of ${rows.length}`,
-        holds: good === rows.length,
-      });
+      const judged = rows.filter((row) => row.at(-1) !== '');
+      const good = judged.filter((row) => row.at(-1) === 'yes').length;
+      const measured = `${good} of ${judged.length}`;
+      if (judged.length > 0)
+        verdicts.push({ what: name, wanted: 'every cell', measured, holds: good === judged.length });
     }
     if (name === 'own') verdicts.push(...(await measureOwnFlows(tools, timing.windowMs)));
     if (name === 'cost') verdicts.push(...(await costVerdicts(folder)));

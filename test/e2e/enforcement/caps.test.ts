@@ -11,6 +11,9 @@ const sent = (bytesPerSecond: number): { bytesPerSecond: number; sent: boolean; 
   received: false,
 });
 
+/** What the flows that no cap holds ask for themselves, each: a hundred caps' worth, and CPU is left for the held ones. */
+const FREE_PACE = 100 * MEGABYTE;
+
 /** A sink on one host and, on the other, flows to it. */
 async function stream(
   ground: EnforcementGround,
@@ -18,13 +21,14 @@ async function stream(
   port: number,
   flows = 4,
   protocol = 'tcp',
+  pace = 0,
 ): Promise<number> {
   const { client, server } = ground.hosts;
   const sink: Host = server;
   ground.start(sink, 'flows', `${name}-sink`, ['sink', ground.counters(`${name}-sink`), String(port), protocol]);
   await waitForPort(sink, protocol === 'udp' ? 'udp' : 'tcp', port);
   const last = protocol === 'udp' ? '20000000' : 'cubic';
-  const to = [server.address4, String(port), protocol, String(flows), last];
+  const to = [server.address4, String(port), protocol, String(flows), last, '0', '0', String(pace)];
   const { pid } = ground.start(client, 'flows', name, ['send', ground.counters(name), ...to]);
   for (const end = Date.now() + 5000; Date.now() < end && ground.moved(`${name}-sink`) === 0; ) await sleep(10);
   return pid;
@@ -33,7 +37,7 @@ async function stream(
 t.test('a cap holds one process and not its neighbour, follows changes, and is gone at once', async (t) => {
   await using ground = await EnforcementGround.make();
   const held = await stream(ground, 'held', 5301);
-  await stream(ground, 'free', 5302);
+  await stream(ground, 'free', 5302, 1, 'tcp', FREE_PACE);
   const before = await ground.rate('held-sink', 500);
   ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
   ground.enforcer.assign(await ground.process(held), ['test']);
@@ -94,7 +98,7 @@ t.test('UDP is policed, sent and received, and TCP beside it keeps its share', a
 
 t.test('with scope relay only ruled flows are held', async (t) => {
   await using ground = await EnforcementGround.make();
-  const pid = await stream(ground, 'both', 5301, 2);
+  const pid = await stream(ground, 'both', 5301, 2, 'tcp', FREE_PACE);
   ground.enforcer.install(policy({ scope: 'relay', rate: sent(MEGABYTE) }));
   ground.enforcer.assign(await ground.process(pid), ['test']);
   t.ok((await ground.rate('both-sink', 500)) > 20 * MEGABYTE, 'nothing is ruled yet');

@@ -4,12 +4,14 @@
  * whoever wants to know: per flow four 64-bit numbers, bytes, segments sent, segments retransmitted, smoothed RTT in us.
  *
  *   flows sink COUNTERS PORT tcp|udp
- *   flows send COUNTERS ADDRESS PORT tcp|udp FLOWS CONGESTION [BYTES_EACH [PING_PORT]]
+ *   flows send COUNTERS ADDRESS PORT tcp|udp FLOWS CONGESTION [BYTES_EACH [PING_PORT [PACE]]]
  *   flows serve COUNTERS PORT CONGESTION     accepts, and sends on each connection
  *   flows fetch COUNTERS ADDRESS PORT FLOWS  connects, and reads
  *   flows ping ADDRESS PORT COUNT            round trips of 64 bytes over one connection, in us, one a line
  *   flows echo PORT
- * With a PING_PORT a thread of the same process takes round trips there. With BYTES_EACH other than 0 a connection ends after so many bytes and another takes its place.
+ * With a PING_PORT other than 0 a thread of the same process takes round trips there. With BYTES_EACH other than 0 a
+ * connection ends after so many bytes and another takes its place. With a PACE each connection asks by
+ * SO_MAX_PACING_RATE for so many bytes a second.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -281,7 +283,7 @@ int main(int argc, char **argv)
 	if (sends && !strcmp(argv[5], "udp"))
 		send_datagrams(argv[3], port, count, strtoull(argv[7], NULL, 10));
 	uint64_t each = sends && argc > 8 ? strtoull(argv[8], NULL, 10) : 0;
-	if (sends && argc > 9) {
+	if (sends && argc > 9 && atoi(argv[9])) {
 		pthread_t thread;
 		ping_host = argv[3];
 		pthread_create(&thread, NULL, ping_on, argv[9]);
@@ -289,6 +291,9 @@ int main(int argc, char **argv)
 	for (int i = 0; i < count; i++) {
 		sockets[i] = connect_to(argv[3], port, SOCK_STREAM, sends ? argv[7] : NULL);
 		left[i] = each;
+		uint32_t pace = sends && argc > 10 ? strtoul(argv[10], NULL, 10) : 0;
+		if (pace && setsockopt(sockets[i], SOL_SOCKET, SO_MAX_PACING_RATE, &pace, sizeof(pace)))
+			die("SO_MAX_PACING_RATE");
 		watch(poll, sockets[i], i, sends ? EPOLLOUT : EPOLLIN);
 	}
 	reconnecting = 1;
