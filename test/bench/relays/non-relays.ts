@@ -51,6 +51,9 @@ uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s; server { listen 8000; root {dir
 
 const none = { relays: false };
 
+/** curl sends a file at 1 MB/s, and hardly anything comes back. */
+const upload = ['-sS', '--limit-rate', '1M', '-o', '/dev/null', '-T', '{dir}/up', `http://${CLIENT}:9000/x?down=9`];
+
 export const nonRelays: readonly Scenario[] = [
   {
     name: 'curl-down-and-up',
@@ -75,17 +78,7 @@ export const nonRelays: readonly Scenario[] = [
           `http://${SERVER}:9000/x?down=1048576`,
         ],
         ...[1, 2, 3, 4, 5].flatMap((n) => ['-o', '/dev/null', `http://${SERVER}:9000/x?down=1048576&n=${n}`]),
-        ...[
-          '--next',
-          '-sS',
-          '--limit-rate',
-          '1M',
-          '-o',
-          '/dev/null',
-          '-T',
-          '{dir}/up',
-          `http://${CLIENT}:9000/x?down=9`,
-        ],
+        ...['--next', ...upload],
       ),
     ],
   },
@@ -100,18 +93,7 @@ export const nonRelays: readonly Scenario[] = [
     ],
     drivers: [
       at('middle', 'wget', '-q', '-O', '/dev/null', '--limit-rate=1m', ...wgetUrls(5)),
-      at(
-        'middle',
-        'curl',
-        '-sS',
-        '--limit-rate',
-        '1M',
-        '-o',
-        '/dev/null',
-        '-T',
-        '{dir}/up',
-        `http://${CLIENT}:9000/x?down=9`,
-      ),
+      at('middle', 'curl', ...upload),
     ],
   },
   {
