@@ -18,23 +18,30 @@ static __always_inline bool is_port_meant(struct rl_policy *policy, __u16 port)
 	return port >= policy->first_port && port <= policy->last_port;
 }
 
+enum { LET_BE = 0, DENIED = 1, SPENT_QUOTA = 2 };
+
+/* One policy's answer to something that begins: `flag` is that of its direction, `port` what its range is about. */
+static __always_inline int refusal_of(struct rl_policy *policy, __u32 flag, __u16 port)
+{
+	if (policy->flags & flag && is_port_meant(policy, port))
+		return DENIED;
+	return is_spent(policy) && !(policy->flags & RL_POLICY_RELAY) ? SPENT_QUOTA : LET_BE;
+}
+
 /* 0 to let it be; else the error that the caller of connect or sendto gets. */
 __noinline int refuses_call(__u64 held_to, __u32 port)
 {
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
-		if (!number)
-			break;
-		struct rl_policy *policy = get_policy(number);
+		struct rl_policy *policy = number ? get_policy(number) : NULL;
 		if (!policy)
 			break;
-		bool denied = policy->flags & RL_POLICY_DENY_OUTBOUND && is_port_meant(policy, port);
-		bool spent = is_spent(policy) && !(policy->flags & RL_POLICY_RELAY);
-		if (!denied && !spent)
+		int refusal = refusal_of(policy, RL_POLICY_DENY_OUTBOUND, port);
+		if (refusal == LET_BE)
 			continue;
 		__sync_fetch_and_add(&policy->refused_calls, 1);
 		policy->allowances[RL_TX].last_held_back_ns = bpf_ktime_get_ns();
-		return denied && policy->flags & RL_POLICY_REJECT ? ECONNREFUSED : EPERM;
+		return refusal == DENIED && policy->flags & RL_POLICY_REJECT ? ECONNREFUSED : EPERM;
 	}
 	return 0;
 }
@@ -46,17 +53,14 @@ __noinline int refuses_packet(__u64 held_to, __u32 port, enum rl_direction direc
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
-		if (!number)
-			break;
-		struct rl_policy *policy = get_policy(number);
+		struct rl_policy *policy = number ? get_policy(number) : NULL;
 		if (!policy)
 			break;
-		bool denied = policy->flags & flag && is_port_meant(policy, port);
-		bool spent = is_spent(policy) && !(policy->flags & RL_POLICY_RELAY);
-		if (!denied && !spent)
+		int refusal = refusal_of(policy, flag, port);
+		if (refusal == LET_BE)
 			continue;
 		struct rl_allowance *a = get_allowance(policy, direction);
-		__sync_fetch_and_add(denied ? &a->denied_packets : &a->quota_packets, 1);
+		__sync_fetch_and_add(refusal == DENIED ? &a->denied_packets : &a->quota_packets, 1);
 		a->last_held_back_ns = bpf_ktime_get_ns();
 		return true;
 	}

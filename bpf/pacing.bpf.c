@@ -17,14 +17,11 @@
 /* The pace that the policies ask for; 0 for none. */
 __noinline __u64 pace_of(struct rl_socket *s)
 {
+	__u64 held_to = held_to_by_owner(s);
 	__u64 pace = 0;
 
-	if (!s || s->owner == KERNEL_SLOT)
+	if (!s)
 		return 0;
-	struct rl_process *p = get_process(s->owner);
-	if (!p || p->generation != s->owner_generation)
-		return 0;
-	__u64 held_to = p->policies;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
 		if (!number)
@@ -50,12 +47,9 @@ __noinline __u64 pace_of(struct rl_socket *s)
 /* The callbacks that the policies need now or later. */
 __noinline __u32 wanted_callbacks(struct rl_socket *s)
 {
-	struct rl_process *p = s ? get_process(s->owner) : NULL;
+	__u64 held_to = held_to_by_owner(s);
 	__u32 wanted = 0;
 
-	if (!p || s->owner == KERNEL_SLOT || p->generation != s->owner_generation)
-		return 0;
-	__u64 held_to = p->policies;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
 		struct rl_policy *policy = number ? get_policy(number) : NULL;
@@ -119,12 +113,9 @@ static __always_inline bool is_near(__u64 a, __u64 b, __u32 shift)
 /* A connection that is established counts as active at once: the others make room before it has sent anything. */
 static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held, enum rl_direction direction)
 {
-	struct rl_process *p = get_process(s->owner);
-	if (!p)
-		return;
 	struct parcel parcel = {.now = bpf_ktime_get_ns(), .is_stream = true};
 	struct rl_share *own = get_share(held, direction);
-	__u64 held_to = p->policies;
+	__u64 held_to = held_to_by_owner(s);
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
 		struct rl_policy *policy = number ? get_policy(number) : NULL;

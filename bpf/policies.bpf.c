@@ -130,6 +130,13 @@ __noinline int match_early(__u32 slot, struct rl_process *p)
 	return 0;
 }
 
+/* What the socket's owner is held to; 0 where nobody owns it any more. */
+static __always_inline __u64 held_to_by_owner(struct rl_socket *s)
+{
+	struct rl_process *p = s ? get_process(s->owner) : NULL;
+	return p && p->generation == s->owner_generation ? p->policies : 0;
+}
+
 /* Whether the ledger has ruled that this flow carries relayed traffic. */
 static __always_inline struct rl_ruling *find_ruling(__u64 flow)
 {

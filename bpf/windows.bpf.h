@@ -30,15 +30,14 @@ static __always_inline __u64 longest_window_ns(struct rl_allowance *a, __u32 srt
 /* What the policies let a connection offer; 0xffffffff where none does. */
 __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt_us)
 {
-	struct rl_process *p = s ? get_process(s->owner) : NULL;
+	__u64 held_to = held_to_by_owner(s);
 	__u32 window = 0xffffffff;
 
-	if (!p || !held)
+	if (!held)
 		return window;
 	__u64 now = bpf_ktime_get_ns();
 	if (!held->shares[RL_RX].used_until_ns)
 		held->shares[RL_RX].used_until_ns = now - FIRST_WINDOW_NS;
-	__u64 held_to = p->policies;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
 		if (!number)
