@@ -6,6 +6,7 @@ import { ConfiguredPorts } from './configured-ports.ts';
 import { addCounters, type Counters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
 import { Events } from './events.ts';
+import type { Fingerprints } from './fingerprints.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
@@ -36,6 +37,8 @@ export interface AgentOptions {
   books: InterfaceBooks;
   /** The kernel's flow table; null leaves the relay ledger out. */
   flows: FlowTable | null;
+  /** Compares the content of suspected flows; null where that isn't asked for. */
+  fingerprints: Fingerprints | null;
   policies: Policies;
   users: Users;
   clock: Clock;
@@ -153,6 +156,7 @@ export class Agent implements Readings, AsyncDisposable {
           flows: options.flows,
           processes: this.#table,
           ledger: new RelayLedger({ isDeclared: ({ pid, name }) => this.#isDeclared(pid, name) }),
+          fingerprints: options.fingerprints,
           clock: () => ({ nowMs: clock.nowMs(), monotonicNs: Number(process.hrtime.bigint()) }),
           billed: (record, delta) => this.#charge(record, delta),
         })
@@ -255,7 +259,7 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   status(): Status {
-    const { accounting, version, kernel, intervalSeconds } = this.#options;
+    const { accounting, fingerprints, version, kernel, intervalSeconds } = this.#options;
     const { accounts, unattributed, reconciliation, totals } = this.#balance();
     const records = [...this.#table.records()];
     const live = records.filter(({ exitedAtMs }) => exitedAtMs === null).length;
@@ -285,11 +289,12 @@ export class Agent implements Readings, AsyncDisposable {
       })),
       lost: LOST_REASONS.map((reason, index) => ({ reason, count: totals.lost[index] ?? 0 })),
       unattributed,
-      missing: [...accounting.missing],
+      missing: [...accounting.missing, ...(fingerprints?.missing ? [fingerprints.missing] : [])],
       interfaces: accounts.flatMap(({ lines }) => lines),
       reconciliation,
       poll: { count: this.#pollCount, lastSeconds: this.#lastPollSeconds, intervalSeconds },
       processes: { live, exited: records.length - live + this.#gone.size, capacity: this.#table.capacity },
+      fingerprints: fingerprints?.status() ?? null,
     };
   }
 

@@ -28,7 +28,10 @@ export interface Billed {
   readonly isChain: boolean;
 }
 
-/** Bytes that were matched otherwise still belong to a direction that passes on at least this share of its smaller side. */
+/**
+ * Bytes that were matched otherwise still belong to a direction that passes on at least this share of its smaller side;
+ * where content proves it, times may have matched them with any other.
+ */
 const WHOLE_SHARE = 0.85;
 /** From this share of copies on, what is sent is more than what was received by design. */
 const FAN_OUT_SHARE = 0.1;
@@ -49,7 +52,7 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
   const main = placements.reduce((most, placement) => (placement.bytes > most.bytes ? placement : most)).pair;
   const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
   const isFannedOut = copied > FAN_OUT_SHARE * (moved + copied);
-  const whole = moved >= WHOLE_SHARE * smaller ? smaller : moved;
+  const whole = main.kind === 'verbatim' || moved >= WHOLE_SHARE * smaller ? smaller : moved;
   // Packed bytes stand for what they unpack to.
   const [receivedBytes, sentBytes] = isPacked
     ? [Math.max(received, sent), Math.max(received, sent)]

@@ -17,6 +17,7 @@ export type RelayKind =
   | 'framed'
   | 'compressed'
   | 'pipe'
+  | 'verbatim'
   | 'undecided';
 
 export interface Ruling {

@@ -22,6 +22,7 @@ function makeStatus(override: Partial<Status> = {}): Status {
     reconciliation: [],
     poll: { count: 1, lastSeconds: 0, intervalSeconds: 1 },
     processes: { live: 0, exited: 0, capacity: 32_768 },
+    fingerprints: null,
     ...override,
   };
 }
