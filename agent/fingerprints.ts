@@ -26,8 +26,6 @@ const OBJECT = join(import.meta.dirname, '..', 'bpf', 'objects', 'fingerprints.b
 const PROGRAMS = ['print_ingress', 'print_egress'] as const;
 const KEY_BYTES = 32;
 
-/** Each has two flows, and `print_flows` room for them. */
-const MAX_PAIRS = 64;
 /** A pair is looked at so long after it was suspected last: verdicts waver. */
 const KEPT_MS = 10_000;
 
@@ -93,7 +91,7 @@ export class Fingerprints implements Disposable {
 
   /**
    * Says whom to look at from now on. What was looked at stays so for some seconds after it was named last.
-   * @param suspected the pairs that are suspected now; as many as there is room for are looked at, the older ones first
+   * @param suspected the pairs that are suspected now; there is room for some flows, and the first ones have it
    */
   watch(suspected: readonly WatchedPair[], nowMs: number): void {
     if (!this.#object) return;
@@ -102,12 +100,16 @@ export class Fingerprints implements Disposable {
       if (known) known.suspectedMs = nowMs;
     }
     for (const [key, { suspectedMs }] of this.#pairs) if (nowMs - suspectedMs > KEPT_MS) this.#pairs.delete(key);
+    const flows = new Set([...this.#pairs.values()].flatMap(idsOf));
     let waiting = 0;
     for (const pair of suspected.filter(canBeLookedAt)) {
-      const key = keyOf(pair);
-      if (this.#pairs.has(key)) continue;
-      if (this.#pairs.size < MAX_PAIRS) this.#pairs.set(key, { ...pair, suspectedMs: nowMs });
-      else waiting++;
+      if (this.#pairs.has(keyOf(pair))) continue;
+      if (flows.union(new Set(idsOf(pair))).size > this.#flows.length) {
+        waiting++;
+        continue;
+      }
+      this.#pairs.set(keyOf(pair), { ...pair, suspectedMs: nowMs });
+      for (const id of idsOf(pair)) flows.add(id);
     }
     this.#waiting = waiting;
     this.#apply();
@@ -236,6 +238,7 @@ export class Fingerprints implements Disposable {
     const object = this.#object as BpfObject;
     try {
       for (const name of PROGRAMS) this.#links.push(object.program(name).attachCgroup(this.#cgroup));
+      this.#missing = null;
     } catch (error) {
       this.#detach();
       if (!(error instanceof BpfError)) throw error;
@@ -301,6 +304,10 @@ function encodePeer({ cookie, remotePort, remoteAddress }: FlowIdentity): Buffer
   key.writeUInt16LE(remotePort, RL_PRINT_PEER_OFFSET.port);
   key.set(remoteAddress, RL_PRINT_PEER_OFFSET.address);
   return key;
+}
+
+function idsOf({ source, destination }: WatchedPair): number[] {
+  return [source.id, destination.id];
 }
 
 function keyOf({ source, destination }: WatchedPair): string {

@@ -103,7 +103,7 @@ function provenPairs(prints: Prints, evidence: Evidence): PairEvidence[] {
     if (!destination) return [];
     const matched = [...matchedFrom].flatMap(([id, count]) => {
       const source = evidence.flows.get(id);
-      return source && !isAmongOneHost(source, destination) ? [{ id, count }] : [];
+      return source && id !== flow && !isAmongOneHost(source, destination) ? [{ id, count }] : [];
     });
     const all = matched.reduce((sum, { count }) => sum + count, 0);
     if (sent < ENOUGH_PIECES || all < VERBATIM_SHARE * sent) return [];

@@ -1,33 +1,115 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { RelayReading } from '../../agent/readings.ts';
 import { Agent } from './agent.ts';
+import { buildPrograms } from './build.ts';
 import { type Running, start, waitForPort } from './hosts.ts';
 import { type Side, ThreeHosts } from './three-hosts.ts';
 
-const program = join(import.meta.dirname, 'programs', 'equal-calls.ts');
 const SECONDS = 14;
 const CALLS = 2;
+const NOISE = 7000;
 const BEATS = 8000;
+/** Handshakes, and what is still held at the end. */
+const TOLERANCE = 0.05;
 const JUDGED_MS = 3_000;
+/** How long a pair is looked at that is no longer suspected, twice. */
+const LOOKED_AT_MS = 20_000;
 
-interface Middle {
-  what: 'held' | 'own' | 'mixed' | 'beats';
+const KINDS = ['held', 'mixed', 'own', 'beats'] as const;
+type Kind = (typeof KINDS)[number];
+
+interface Case {
+  kind: Kind;
   protocol: 'tcp' | 'udp';
   family: 4 | 6;
   port: number;
 }
 
-const MIDDLES: readonly Middle[] = (['held', 'own', 'mixed', 'beats'] as const)
-  .flatMap((what) =>
-    (['tcp', 'udp'] as const).flatMap((protocol) => ([4, 6] as const).map((family) => ({ what, protocol, family }))),
-  )
-  .map((middle, index) => ({ ...middle, port: (middle.what === 'beats' ? BEATS : 7000) + CALLS * index }));
-
 const ADDRESSES = { 4: ['198.51.100.2', '203.0.113.2'], 6: ['2001:db8:1::2', '2001:db8:2::2'] } as const;
+const CASES: readonly Case[] = KINDS.flatMap((kind) =>
+  (['tcp', 'udp'] as const).flatMap((protocol) => ([4, 6] as const).map((family) => ({ kind, protocol, family }))),
+).map((one, index) => ({ ...one, port: (one.kind === 'beats' ? BEATS : NOISE) + CALLS * index }));
+
+/** Programs on three hosts, with what they print. */
+class Play {
+  readonly #three: ThreeHosts;
+  readonly #folder: string;
+  readonly #program: string;
+  #count = 0;
+
+  constructor(three: ThreeHosts, folder: string, programs: string) {
+    this.#three = three;
+    this.#folder = folder;
+    this.#program = join(programs, 'equal-calls');
+  }
+
+  start(side: Side, ...words: (string | number)[]): Running & { said: () => string } {
+    const output = join(this.#folder, String(this.#count++));
+    const files = { output, errors: `${output}.errors` };
+    const running = start(this.#three.hosts[side], [this.#program, ...words.map(String)], files);
+    return { ...running, said: () => readFileSync(output, 'utf8') };
+  }
+
+  async startSpeakers(): Promise<void> {
+    const ports = CALLS * CASES.length;
+    for (const [index, side] of (['client', 'server'] as const).entries()) {
+      for (const family of [4, 6] as const) {
+        const host = ADDRESSES[family][index] as string;
+        this.start(side, 'speak', 'noise', host, NOISE, ports, SECONDS);
+        this.start(side, 'speak', 'beats', host, BEATS, ports, SECONDS);
+      }
+      for (const first of [NOISE, BEATS]) await waitForPort(this.#three.hosts[side], 'udp', first + ports - 1);
+    }
+  }
+}
+
+async function relaysOf(agent: Agent): Promise<Map<number, RelayReading[]>> {
+  const { relays } = await agent.api<{ relays: RelayReading[] }>('/v1/relays?limit=1000');
+  return Map.groupBy(relays, ({ pid }) => pid);
+}
+
+/** Of what it holds open itself: what is attached for good is pinned, and its links are closed. */
+function cgroupLinks(agent: Agent): number {
+  const folder = `/proc/${agent.pid}/fdinfo`;
+  const isLink = (fd: string): boolean => {
+    try {
+      return readFileSync(join(folder, fd), 'utf8').includes('link_type:\tcgroup');
+    } catch {
+      return false; // closed meanwhile
+    }
+  };
+  return readdirSync(folder).filter(isLink).length;
+}
+
+function check(t: Test, { kind, port }: Case, readings: readonly RelayReading[], relayedBytes: number): void {
+  const relayed = readings.filter(({ verdict }) => verdict === 'relay');
+  if (kind === 'own' || kind === 'beats') {
+    t.same(relayed, [], 'is not called a relay');
+    for (const { why, fingerprints } of readings) {
+      const { matchedPieces = 0, sentPieces = 0 } = fingerprints ?? {};
+      if (sentPieces >= 32) t.ok(matchedPieces <= sentPieces / 10, `little of its content came in: ${why}`);
+    }
+    return;
+  }
+  const verbatim = relayed.filter((reading) => reading.kind === 'verbatim');
+  for (const { why, confidence, fingerprints } of verbatim) {
+    t.equal(confidence, 0.99);
+    t.match(why, /\d+ of \d+ sampled pieces of what it sent to the one had come from the other/);
+    t.ok(fingerprints && fingerprints.sentPieces >= 32 && fingerprints.matchedPieces >= fingerprints.sentPieces / 2);
+  }
+  for (const direction of ['receivedBytes', 'sentBytes'] as const) {
+    const billed = relayed.reduce((sum, reading) => sum + reading[direction], 0);
+    const isNear = Math.abs(billed - relayedBytes) <= TOLERANCE * relayedBytes;
+    t.ok(isNear, `${direction} of both ways from before the verdict, too: ${billed} of ${relayedBytes}`);
+  }
+  if (kind !== 'mixed') return;
+  const ports = relayed.flatMap(({ from, to }) => [...from, ...to].map((peer) => peer.port));
+  t.notOk(ports.includes(port), 'the call of its own is none of it');
+}
 
 t.test('equal calls of a constant rate: content tells those that are relayed', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'rl-e2e-prints-'));
@@ -36,55 +118,37 @@ t.test('equal calls of a constant rate: content tells those that are relayed', a
   t.teardown(() => three.remove());
   await using comparing = await Agent.start({ interval: 1, arguments: ['--fingerprints'] });
   await using other = await Agent.start({ interval: 1 });
+  t.equal(cgroupLinks(comparing), 0, 'nothing is attached while nobody is suspected');
 
-  let count = 0;
-  const run = (side: Side, ...words: (string | number)[]): Running => {
-    // tap has every Node program that a test starts load hooks of its own.
-    const node = ['env', '--unset=NODE_OPTIONS', process.execPath, '--disable-warning=ExperimentalWarning'];
-    const output = join(folder, String(count++));
-    return start(three.hosts[side], [...node, program, ...words.map(String)], { output, errors: `${output}.errors` });
-  };
-  for (const [index, side] of (['client', 'server'] as const).entries()) {
-    for (const family of [4, 6] as const) {
-      const host = ADDRESSES[family][index] as string;
-      run(side, 'speak', 'noise', host, 7000, CALLS * MIDDLES.length, SECONDS);
-      run(side, 'speak', 'beats', host, BEATS, CALLS * MIDDLES.length, SECONDS);
-      await waitForPort(three.hosts[side], 'udp', 7000 + CALLS * MIDDLES.length - 1);
-    }
-  }
-  const runs = MIDDLES.map(({ what, protocol, family, port }) =>
-    run('middle', what, protocol, ...ADDRESSES[family], port, CALLS, SECONDS),
+  const play = new Play(three, folder, await buildPrograms());
+  await play.startSpeakers();
+  const middles = CASES.map(({ kind, protocol, family, port }) =>
+    play.start('middle', kind, protocol, ...ADDRESSES[family], port, CALLS, SECONDS),
   );
-  await Promise.all(runs.map(({ done }) => done));
+  await sleep(500 * SECONDS);
+  t.equal(cgroupLinks(comparing), 2, 'its programs are attached while somebody is suspected');
+  t.equal(cgroupLinks(other), 0, 'nothing is, without the option');
+  await Promise.all(middles.map(({ done }) => done));
   await sleep(JUDGED_MS);
-  const say = async (agent: Agent): Promise<Map<number, RelayReading[]>> => {
-    const { relays } = await agent.api<{ relays: RelayReading[] }>('/v1/relays?limit=1000');
-    return Map.groupBy(relays, ({ pid }) => pid);
-  };
-  const [compared, uncompared] = [await say(comparing), await say(other)];
-  console.error(
-    JSON.stringify(await comparing.status().then(({ fingerprints, missing }) => ({ fingerprints, missing }))),
-  );
-  for (const [index, { what, protocol, family }] of MIDDLES.entries()) {
-    const pid = runs[index]?.pid ?? 0;
-    console.error(what, protocol, family, readFileSync(join(folder, `${index + 8}.errors`), 'utf8'));
-    for (const [name, all] of [
-      ['with', compared],
-      ['without', uncompared],
-    ] as const)
-      for (const r of all.get(pid) ?? [])
-        console.error(
-          '   ',
-          name,
-          r.verdict,
-          r.kind,
-          r.receivedBytes,
-          r.sentBytes,
-          r.upperBytes,
-          r.from.map((p) => `${p.address}:${p.port}`).join(),
-          r.to.map((p) => `${p.address}:${p.port}`).join(),
-          r.why,
-          JSON.stringify(r.fingerprints),
-        );
+
+  const [compared, uncompared] = [await relaysOf(comparing), await relaysOf(other)];
+  for (const [index, one] of CASES.entries()) {
+    const { pid = 0, said } = middles[index] ?? {};
+    await t.test(`${one.kind}, ${one.protocol}, IPv${one.family}`, async (t) => {
+      check(t, one, compared.get(pid) ?? [], Number(said?.()));
+      const without = uncompared.get(pid) ?? [];
+      if (one.kind === 'own' || one.kind === 'beats') t.notOk(without.some(({ verdict }) => verdict === 'relay'));
+      t.notOk(without.some((reading) => 'fingerprints' in reading || reading.kind === 'verbatim'));
+    });
   }
+  t.equal((await other.status()).fingerprints, null);
+  t.notOk(
+    readdirSync(join(comparing.bpffs, 'programs')).some((name) => name.startsWith('print')),
+    'nothing is pinned',
+  );
+  for (const end = Date.now() + LOOKED_AT_MS; Date.now() < end && cgroupLinks(comparing) > 0; ) await sleep(500);
+  t.equal(cgroupLinks(comparing), 0, 'and all is taken out again');
+  const { fingerprints } = await comparing.status();
+  t.match(fingerprints, { attached: false, pairs: 0 });
+  t.ok(fingerprints && fingerprints.matchedPieces > 0);
 });
