@@ -13,6 +13,7 @@ import {
   RL_PRINT_SOCKET_SIZE,
 } from '../bpf/layouts.ts';
 import type { BpfLink } from '../bpf/link.ts';
+import type { Mapping } from '../bpf/mapping.ts';
 import { BpfObject } from '../bpf/object.ts';
 import { Words } from '../bpf/words.ts';
 import { AF_UNIX } from './addresses.ts';
@@ -202,11 +203,12 @@ export class Fingerprints implements Disposable {
     this.#wipe(new Set(numbers));
   }
 
-  /** Takes the hashes of these flows' content out of the table; with the last flow, all. */
+  /** Takes the hashes of what came in on these flows out of the table; with the last flow, all. */
   #wipe(numbers: ReadonlySet<number>): void {
-    const { prints } = this.#views as Views;
+    const { prints, halves } = this.#views as Views;
     if (this.#flows.every((flow) => flow === undefined)) {
       prints.fill(0);
+      halves.fill(0);
       return;
     }
     const view = new DataView(prints.buffer);
@@ -261,21 +263,23 @@ interface Views extends Disposable {
   readonly words: Words;
   readonly flows: Uint8Array;
   readonly prints: Uint8Array;
+  readonly halves: Uint8Array;
 }
 
 /** In `rl_print.state`: the number of the flow that a piece came in on. */
 const SOURCE_OFFSET = RL_PRINT_OFFSET.state + 2;
 
 function mapViews(object: BpfObject): Views {
-  const flows = object.map('print_flows').mmap({ writable: true });
-  const prints = object.map('prints').mmap({ writable: true });
+  const [flows, prints, halves] = ['print_flows', 'prints', 'print_halves'].map((name) =>
+    object.map(name).mmap({ writable: true }),
+  ) as [Mapping, Mapping, Mapping];
   return {
     words: new Words(flows.buffer),
     flows: new Uint8Array(flows.buffer),
     prints: new Uint8Array(prints.buffer),
+    halves: new Uint8Array(halves.buffer),
     [Symbol.dispose]: () => {
-      flows[Symbol.dispose]();
-      prints[Symbol.dispose]();
+      for (const mapping of [flows, prints, halves]) mapping[Symbol.dispose]();
     },
   };
 }

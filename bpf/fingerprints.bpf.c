@@ -8,9 +8,10 @@
  * size. The key is made at each start of the agent, which tells it to nobody; only counts leave this file.
  *
  * A piece counts as sent wherever it is sent. It counts as matched once for each flow that it goes out on, where it
- * came in by another flow of the process, once, and had not been sent before: what comes again and again (headers,
- * heartbeats) is in everybody's traffic and proves nothing. Pieces of few different bytes (silence, zeros) are not
- * taken.
+ * came in by another flow of the process, once, and neither it nor either half of it had been seen before: what comes
+ * again and again (headers, heartbeats) is in everybody's traffic and proves nothing, a clock within it included. A
+ * field that changes, and is shorter than a piece, makes both halves new in less than half of the pieces that it is in.
+ * Pieces of few different bytes (silence, zeros) are not taken.
  *
  * Hooks:  cgroup_skb/ingress and cgroup_skb/egress on the root cgroup, while anybody is suspected.
  * Cost:   a socket's cookie and a hash look-up for each packet of anybody; for those of suspected flows some
@@ -81,6 +82,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rl_print_set);
 } prints SEC(".maps");
+
+/* What was seen of halves, the last ones: by the low bits of their hash, the high ones. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, RL_PRINT_HALVES);
+	__type(key, __u32);
+	__type(value, __u32);
+} print_halves SEC(".maps");
 
 /* One piece, and where it was seen. */
 struct piece {
@@ -195,6 +205,20 @@ static __always_inline void match(struct rl_print *print, struct rl_print_flow *
 	__sync_fetch_and_add(&to->matched_from[source & (RL_PRINT_FLOWS - 1)], 1);
 }
 
+/* Whether it is the first of its like; it is known from then on. */
+static __always_inline bool is_new(__u64 half, __u32 process)
+{
+	__u64 hash = ((half ^ print_key[2]) + process) * print_key[0];
+	hash ^= hash >> 32;
+	hash *= print_key[3] | 1;
+	__u32 index = (hash >> 17) & (RL_PRINT_HALVES - 1), tag = hash >> 32;
+	__u32 *seen = bpf_map_lookup_elem(&print_halves, &index);
+	if (!seen || *seen == tag)
+		return false;
+	*seen = tag;
+	return true;
+}
+
 /* Not static, so that it is verified once and not at every place of a chunk. */
 __noinline int note_piece(struct piece *piece)
 {
@@ -207,12 +231,14 @@ __noinline int note_piece(struct piece *piece)
 	if (!set || !f)
 		return 0;
 	struct rl_print *print = find(set, tag);
+	/* Both become known, whatever the first one is. */
+	bool is_older_new = is_new(piece->older, piece->process), is_newer_new = is_new(piece->newer, piece->process);
 	if (piece->direction == RX) {
 		__sync_fetch_and_add(&f->received, 1);
 		if (print)
 			print->state = make_state(piece->tick, RL_PRINT_COMMON);
 		else
-			keep(set, tag, make_state(piece->tick, piece->number), piece->tick);
+			keep(set, tag, make_state(piece->tick, is_older_new && is_newer_new ? piece->number : RL_PRINT_COMMON), piece->tick);
 		return 0;
 	}
 	__sync_fetch_and_add(&f->sent, 1);
@@ -253,7 +279,8 @@ static long scan_chunk(__u32 i, struct scan *scan)
 			break;
 		older = older >> 8 | newer << 56;
 		newer = newer >> 8 | (__u64)bytes[j] << 56;
-		if (((newer ^ print_key[1]) * print_key[0]) >> (64 - PLACE_BITS) || filled + j < PIECE - 1)
+		__u64 place = (newer ^ print_key[1]) * print_key[0] + older * (print_key[3] | 1);
+		if (place >> (64 - PLACE_BITS) || filled + j < PIECE - 1)
 			continue;
 		struct piece piece = {
 			.older = older,

@@ -7,6 +7,7 @@ enum rl_print_limits {
 	RL_PRINT_FLOWS = 128,
 	RL_PRINT_SETS = 16384,
 	RL_PRINT_WAYS = 4,
+	RL_PRINT_HALVES = 32768,
 	RL_PRINT_TICK_SHIFT = 28, /* a tick is 2^28 ns, about a quarter of a second */
 };
 

@@ -85,30 +85,36 @@ function cgroupLinks(agent: Agent): number {
   return readdirSync(folder).filter(isLink).length;
 }
 
-function check(t: Test, { kind, port }: Case, readings: readonly RelayReading[], relayedBytes: number): void {
+function check(t: Test, { kind, protocol, port }: Case, readings: readonly RelayReading[], relayedBytes: number): void {
   const relayed = readings.filter(({ verdict }) => verdict === 'relay');
+  const verbatim = relayed.filter((reading) => reading.kind === 'verbatim');
   if (kind === 'own' || kind === 'beats') {
-    t.same(relayed, [], 'is not called a relay');
+    t.same(verbatim, [], 'its content does not make it a relay');
+    if (protocol === 'udp') t.same(relayed, [], 'nor is it called one otherwise');
     for (const { why, fingerprints } of readings) {
       const { matchedPieces = 0, sentPieces = 0 } = fingerprints ?? {};
-      if (sentPieces >= 32) t.ok(matchedPieces <= sentPieces / 10, `little of its content came in: ${why}`);
+      if (sentPieces >= 32) t.ok(matchedPieces <= sentPieces / 4, `little of its content came in: ${why}`);
     }
     return;
   }
-  const verbatim = relayed.filter((reading) => reading.kind === 'verbatim');
   for (const { why, confidence, fingerprints } of verbatim) {
     t.equal(confidence, 0.99);
     t.match(why, /\d+ of \d+ sampled pieces of what it sent to the one had come from the other/);
     t.ok(fingerprints && fingerprints.sentPieces >= 32 && fingerprints.matchedPieces >= fingerprints.sentPieces / 2);
   }
+  if (kind === 'mixed') {
+    // What is half its own isn't always suspected; nor is it billed by its content.
+    const ports = verbatim.flatMap(({ from, to }) => [...from, ...to].map((peer) => peer.port));
+    if (protocol === 'udp') t.notOk(ports.includes(port), 'the call of its own is none of it');
+    return;
+  }
+  // Times may have told before that connections are held; of datagrams of one size they never do.
+  if (protocol === 'udp') t.equal(verbatim.length, relayed.length, 'its content does');
   for (const direction of ['receivedBytes', 'sentBytes'] as const) {
     const billed = relayed.reduce((sum, reading) => sum + reading[direction], 0);
     const isNear = Math.abs(billed - relayedBytes) <= TOLERANCE * relayedBytes;
     t.ok(isNear, `${direction} of both ways from before the verdict, too: ${billed} of ${relayedBytes}`);
   }
-  if (kind !== 'mixed') return;
-  const ports = relayed.flatMap(({ from, to }) => [...from, ...to].map((peer) => peer.port));
-  t.notOk(ports.includes(port), 'the call of its own is none of it');
 }
 
 t.test('equal calls of a constant rate: content tells those that are relayed', async (t) => {
@@ -137,7 +143,6 @@ t.test('equal calls of a constant rate: content tells those that are relayed', a
     await t.test(`${one.kind}, ${one.protocol}, IPv${one.family}`, async (t) => {
       check(t, one, compared.get(pid) ?? [], Number(said?.()));
       const without = uncompared.get(pid) ?? [];
-      if (one.kind === 'own' || one.kind === 'beats') t.notOk(without.some(({ verdict }) => verdict === 'relay'));
       t.notOk(without.some((reading) => 'fingerprints' in reading || reading.kind === 'verbatim'));
     });
   }

@@ -2,6 +2,7 @@
  * Calls of one constant rate and size, whose content alone says whose they are.
  *   equal-calls speak noise|beats HOST PORT COUNT SECONDS    on TCP and UDP: talks for so long with whoever calls a port
  *   equal-calls KIND tcp|udp NEAR FAR PORT CALLS SECONDS     calls both; says at the end how many bytes it passed on
+ *   equal-calls send tcp|udp HOST PORT BYTES PERIOD_US SECONDS    noise of other sizes, one way
  *      held    passes on between the two what each says, after some time
  *      own     talks with both itself
  *      mixed   the first call is its own, the others are passed on
@@ -25,9 +26,8 @@
 
 #define MOST 256
 #define MOST_HELD 4096
-#define BYTES 160
 #define PACKET 2048
-#define PERIOD_US 20000
+#define LARGEST 65536
 #define HELD_US 300000
 
 struct line {
@@ -42,6 +42,8 @@ static struct line lines[MOST];
 static struct pollfd fds[MOST];
 static int count;
 static bool says_beats;
+static size_t bytes = 160;
+static long period_us = 20000;
 static long long passed_on;
 
 static struct held {
@@ -70,7 +72,7 @@ static struct line *add(int fd, int type, int state) {
 
 /* Each has a clock of its own. */
 static void talk(struct line *line, long seconds) {
-  line->next_us = now_us() + rand() % PERIOD_US;
+  line->next_us = now_us() + rand() % period_us;
   line->end_us = line->next_us + seconds * 1000000;
 }
 
@@ -82,17 +84,17 @@ static void say(struct line *line, const void *data, size_t size) {
 
 /* Noise is nobody else's; a heartbeat is what all of one program say at one time. */
 static void say_next(struct line *line) {
-  char data[BYTES];
+  static char data[LARGEST];
   if (!says_beats) {
-    if (getrandom(data, sizeof data, 0) != sizeof data)
+    if (getrandom(data, bytes, 0) != (ssize_t)bytes)
       fail("getrandom");
-    say(line, data, sizeof data);
+    say(line, data, bytes);
     return;
   }
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   int size = snprintf(data, sizeof data, "{\"kind\":\"heartbeat\",\"version\":\"1.4.2\",\"time\":\"%010ld.%02ld\",\"status\":\"well\"}\n",
-                      (long)now.tv_sec, now.tv_nsec / (PERIOD_US * 1000));
+                      (long)now.tv_sec, now.tv_nsec / (period_us * 1000));
   say(line, data, size);
 }
 
@@ -110,7 +112,7 @@ static void pass_due(void) {
   long long now = now_us();
   if (now < next_us)
     return;
-  next_us = now + PERIOD_US;
+  next_us = now + period_us;
   for (; held_count > 0 && queue[first_held].due_us <= now; held_count--) {
     say(queue[first_held].to, queue[first_held].data, queue[first_held].size);
     passed_on += queue[first_held].size;
@@ -141,7 +143,7 @@ static void hear(struct line *line, long seconds) {
 static void run(long long until_us, long seconds) {
   for (long long now = now_us(); now < until_us; now = now_us()) {
     for (int i = 0; i < count; i++)
-      for (; lines[i].next_us <= now && lines[i].next_us < lines[i].end_us; lines[i].next_us += PERIOD_US)
+      for (; lines[i].next_us <= now && lines[i].next_us < lines[i].end_us; lines[i].next_us += period_us)
         say_next(&lines[i]);
     pass_due();
     if (poll(fds, count, 2) > 0)
@@ -181,6 +183,13 @@ int main(int words, char **word) {
   if (strcmp(word[1], "speak") == 0) {
     says_beats = strcmp(word[2], "beats") == 0;
     speak(word[3], atoi(word[4]), atoi(word[5]), seconds);
+    return 0;
+  }
+  if (strcmp(word[1], "send") == 0 && words == 8) {
+    bytes = atol(word[5]) < LARGEST ? atol(word[5]) : LARGEST;
+    period_us = atol(word[6]);
+    talk(call(word[3], atoi(word[4]), strcmp(word[2], "tcp") == 0 ? SOCK_STREAM : SOCK_DGRAM, true), seconds);
+    run(now_us() + seconds * 1000000, seconds);
     return 0;
   }
   says_beats = strcmp(word[1], "beats") == 0;
