@@ -272,15 +272,14 @@ static long scan_chunk(__u32 i, struct scan *scan)
 	barrier_var(length); /* or clang checks one register and the verifier another */
 	if (!length || length > CHUNK || bpf_skb_load_bytes(scan->skb, scan->offset, bytes, length))
 		return 1;
-	__u64 older = scan->older, newer = scan->newer;
+	__u64 older = scan->older, newer = scan->newer, mask = print_key[1], factor = print_key[0];
 	__u32 filled = scan->filled;
 	for (__u32 j = 0; j < CHUNK; j++) {
 		if (j >= length)
 			break;
 		older = older >> 8 | newer << 56;
 		newer = newer >> 8 | (__u64)bytes[j] << 56;
-		__u64 place = (newer ^ print_key[1]) * print_key[0] + older * (print_key[3] | 1);
-		if (place >> (64 - PLACE_BITS) || filled + j < PIECE - 1)
+		if (((newer ^ older << 1 ^ mask) * factor) >> (64 - PLACE_BITS) || filled + j < PIECE - 1)
 			continue;
 		struct piece piece = {
 			.older = older,
