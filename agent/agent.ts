@@ -5,6 +5,7 @@ import type { Accounting } from './accounting.ts';
 import { ConfiguredPorts } from './configured-ports.ts';
 import { addCounters, type Counters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
+import { EndedProcesses } from './ended-processes.ts';
 import { Events } from './events.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
@@ -61,6 +62,8 @@ const CHECKPOINT_MS = 10_000;
 /** Flows of relays are only given back to the kernel at a checkpoint. */
 const CROWDED_CHECKPOINT_MS = 2_000;
 const FORGET_MS = 15 * 60_000;
+/** Ended processes; as many as the kernel has slots for. */
+const MAX_REMEMBERED = 32_768;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
 const FRESH_MS = 50;
@@ -85,12 +88,14 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #configuredPorts: ConfiguredPorts;
   readonly #budget: SeriesBudget;
   readonly #apps = new Map<string, AppTotal>();
-  /** Ended processes whose slots were given back, by identity; kept for 15 minutes after their end. */
-  readonly #gone = new Map<string, { process: Process; exitedAtMs: number }>();
+  /** Those whose slots were given back; kept for 15 minutes after their end. */
+  readonly #gone = new EndedProcesses(MAX_REMEMBERED);
   /** Of this epoch: all processes, and those of them whose slots were given back. */
   readonly #processesTotal: Counters;
   readonly #freedTotal: Counters;
   readonly #startedAt: string;
+  /** What an earlier agent knew of processes that may be there still; while starting. */
+  #stored: ReadonlyMap<string, StoredProcess> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #secondLook: NodeJS.Timeout | undefined;
   #ready = false;
@@ -127,10 +132,9 @@ export class Agent implements Readings, AsyncDisposable {
       details: accounting.map('process_details'),
       events: accounting.events,
     };
-    const stored = new Map(store.processes().map((row) => [identityOf(row), row]));
     this.#table = new ProcessTable(maps, clock, {
       recognise: ({ executable, command }) => options.recognise(executable, command),
-      restore: (record) => this.#restore(record, stored.get(identityOf(record))),
+      restore: (record) => this.#restore(record, this.#stored?.get(identityOf(record))),
       changed: (record, delta) => this.#charge(record, delta),
       started: (record) => {
         this.#configuredPortsOf(record); // read by the time somebody asks
@@ -164,7 +168,9 @@ export class Agent implements Readings, AsyncDisposable {
 
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
+    this.#stored = new Map(this.#options.store.processes().map((row) => [identityOf(row), row]));
     this.#table.scan();
+    this.#stored = undefined; // whoever is seen later has begun later
     this.#options.policies.start();
     this.#poll();
     this.#ready = true;
@@ -190,12 +196,16 @@ export class Agent implements Readings, AsyncDisposable {
     for (const record of this.#table.records()) {
       if (includeExited || record.exitedAtMs === null) processes.push(this.#toProcess(record));
     }
-    if (includeExited) for (const { process } of this.#gone.values()) processes.push(process);
+    if (includeExited) for (const process of this.#gone.values()) processes.push(process);
     return processes;
   }
 
   process(pid: number): Process | undefined {
-    const candidates = this.processes({ includeExited: true }).filter((process) => process.pid === pid);
+    if (pid === 0) return this.processes()[0];
+    this.#refresh();
+    const known = this.#table.records().filter(({ tgid }) => tgid === pid);
+    const candidates = [...known].map((record) => this.#toProcess(record));
+    for (const process of this.#gone.values()) if (process.pid === pid) candidates.push(process);
     // ISO times in UTC sort as text.
     const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
     return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);
@@ -289,7 +299,12 @@ export class Agent implements Readings, AsyncDisposable {
       interfaces: accounts.flatMap(({ lines }) => lines),
       reconciliation,
       poll: { count: this.#pollCount, lastSeconds: this.#lastPollSeconds, intervalSeconds },
-      processes: { live, exited: records.length - live + this.#gone.size, capacity: this.#table.capacity },
+      processes: {
+        live,
+        exited: records.length - live + this.#gone.size,
+        capacity: this.#table.capacity,
+        forgottenEarly: this.#gone.forgottenEarly,
+      },
     };
   }
 
@@ -390,9 +405,10 @@ export class Agent implements Readings, AsyncDisposable {
     this.#options.policies.checkpoint();
     this.#options.store.checkpoint({
       apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
-      processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
+      processes: dirty.values().map((record) => this.#toStored(record, freed.has(record))),
       freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
+      forget: this.#gone.takeDropped(),
     });
     this.#watch?.release();
     this.#options.store.history.prune(now);
@@ -400,14 +416,12 @@ export class Agent implements Readings, AsyncDisposable {
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;
     for (const record of freeable) {
-      this.#gone.set(identityOf(record), { process: this.#toProcess(record), exitedAtMs: record.exitedAtMs ?? now });
+      this.#gone.add(identityOf(record), this.#toProcess(record), record.counters, record.exitedAtMs ?? now);
     }
     for (const record of freeable) this.#watch?.forget(record);
     this.#table.free(freeable);
     this.#table.retire();
-    for (const [identity, { exitedAtMs }] of this.#gone) {
-      if (exitedAtMs < now - FORGET_MS) this.#gone.delete(identity);
-    }
+    this.#gone.forgetBefore(now - FORGET_MS);
     this.#lastCheckpointMs = this.#elapsedMs();
   }
 
@@ -428,9 +442,8 @@ export class Agent implements Readings, AsyncDisposable {
   /** Ended processes of an earlier agent stay readable. */
   #remember(row: StoredProcess): void {
     if (row.exitedAtMs === null) return;
-    const { settled: _settled, ...described } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
-    const process: Process = { ...described, exitedAt: toIso(row.exitedAtMs) };
-    this.#gone.set(identityOf(row), { process, exitedAtMs: row.exitedAtMs });
+    const described = JSON.parse(row.description) as Process;
+    this.#gone.add(identityOf(row), described, row.counters, row.exitedAtMs);
   }
 
   #charge(record: ProcessRecord, delta: Counters): void {
@@ -456,7 +469,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   #appOf(processKey: string): string {
     for (const record of this.#table.records()) if (identityOf(record) === processKey) return record.app;
-    return this.#gone.get(processKey)?.process.app ?? '';
+    return this.#gone.get(processKey)?.app ?? '';
   }
 
   #publish(type: string, record: ProcessRecord): void {
