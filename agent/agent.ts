@@ -357,6 +357,7 @@ export class Agent implements Readings, AsyncDisposable {
     if (lostEvents !== this.#lostEvents) this.#table.scan();
     this.#lostEvents = lostEvents;
     this.#table.poll();
+    this.#books = undefined; // of an earlier moment than the processes now
     this.#polledAtMs = this.#elapsedMs();
     if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
     this.#options.policies.poll((record) => this.#watch?.ruledFlows(record) ?? []);
