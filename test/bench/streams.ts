@@ -42,14 +42,19 @@ export class Streams {
     this.#ends = ends;
   }
 
-  /** They end with the hosts. */
-  static async start(hosts: Hosts, kinds: readonly Kind[], bench: Bench): Promise<Streams> {
+  /**
+   * They end with the hosts.
+   * @param isTight sender and receiver share a CPU and 128 KB of window: the CPU is the limit, and what is on its way
+   * stays in its cache
+   */
+  static async start(hosts: Hosts, kinds: readonly Kind[], bench: Bench, isTight = false): Promise<Streams> {
     const ends = new Map<Kind, Ends>();
     for (const kind of kinds) {
       const server = iperf3(hosts.server, bench, kind, ['--server', '--port', String(PORTS[kind])]);
       await waitForPort(hosts.server, 'tcp', PORTS[kind]);
       // Sender and receiver each on a CPU of their own, where the scheduler can't move them between rounds.
-      const affinity = cpus().length > 1 ? ['--affinity', '0,1'] : [];
+      const apart = cpus().length > 1 ? ['--affinity', '0,1'] : [];
+      const affinity = isTight ? ['--affinity', '0,0', '--window', '128K'] : apart;
       const to = ['--client', hosts.server.address4, '--port', String(PORTS[kind]), '--time', FOREVER];
       const client = iperf3(hosts.client, bench, kind, [...to, ...ARGUMENTS[kind], ...affinity]);
       ends.set(kind, { client, server });

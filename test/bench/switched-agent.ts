@@ -1,10 +1,12 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HOOKS } from '../../agent/hooks.ts';
 import { findCgroupRoot } from '../../agent/mounts.ts';
 import { BpfLink } from '../../bpf/link.ts';
 import { openPin, unpin } from '../../bpf/pin.ts';
 import { Agent } from '../e2e/agent.ts';
+import { cpuShare } from './usage.ts';
 
 /** `enum bpf_attach_type`, by section. */
 const ATTACH_TYPES: Readonly<Record<string, number>> = {
@@ -26,8 +28,8 @@ const BPF_TRACE_RAW_TP = 23;
 
 /**
  * An agent that is taken out of the way of the traffic and put back within milliseconds: its programs, which are all
- * that there are, are detached and attached again, and the process is halted meanwhile. Connections, sockets' owners and
- * flows stay as they are.
+ * that there are, are detached and attached again. Connections, sockets' owners and flows stay as they are. Its process
+ * is halted, so that short phases have no more polls in them than long ones.
  */
 export class SwitchedAgent implements AsyncDisposable {
   readonly #agent: Agent;
@@ -51,10 +53,6 @@ export class SwitchedAgent implements AsyncDisposable {
     return new SwitchedAgent(await Agent.start({ interval: 1 }));
   }
 
-  get pid(): number {
-    return this.#agent.pid;
-  }
-
   /** How many programs are switched. */
   get programs(): number {
     return this.#programs.length;
@@ -65,13 +63,21 @@ export class SwitchedAgent implements AsyncDisposable {
       const type = ATTACH_TYPES[section];
       this.#links.push(BpfLink.create(fd, type === undefined ? 0 : this.#cgroup, type ?? BPF_TRACE_RAW_TP));
     }
-    process.kill(this.#agent.pid, 'SIGCONT');
   }
 
   off(): void {
-    process.kill(this.#agent.pid, 'SIGSTOP');
     for (const link of this.#links.toReversed()) link[Symbol.dispose]();
     this.#links = [];
+  }
+
+  /** The share of a core that its process takes while it is on, polling every second. */
+  async pollingShare(ms: number): Promise<number> {
+    this.on();
+    process.kill(this.#agent.pid, 'SIGCONT');
+    const share = await cpuShare(this.#agent.pid, () => sleep(ms));
+    process.kill(this.#agent.pid, 'SIGSTOP');
+    this.off();
+    return share;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
