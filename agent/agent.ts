@@ -42,7 +42,7 @@ export interface AgentOptions {
 }
 
 const CHECKPOINT_MS = 10_000;
-/** Flows of relays are only given back to the kernel at a checkpoint. */
+/** Slots of ended processes and flows of relays are only given back to the kernel at a checkpoint. */
 const CROWDED_CHECKPOINT_MS = 2_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
@@ -275,7 +275,8 @@ export class Agent implements Readings, AsyncDisposable {
       this.#poll();
       this.#sockets.letGo();
       const now = this.#elapsedMs();
-      const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
+      const isCrowded = this.#table.isCrowded() || this.#watch?.isCrowded() === true;
+      const patienceMs = isCrowded ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
       if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;

@@ -26,7 +26,7 @@ export type Described = Omit<Process, 'traffic' | 'payloadShares'>;
  */
 export class EndedProcesses {
   readonly #limit: number;
-  /** By identity, in the order in which they came: about that of their ends. */
+  /** By identity, in the order in which they came, which is about that of their ends. */
   readonly #processes = new Map<string, EndedProcess>();
   readonly #programs = new Map<string, Program>();
   #dropped: string[] = [];
