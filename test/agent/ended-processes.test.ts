@@ -56,6 +56,8 @@ t.test('reads as it was', async (t) => {
     t.same(read?.configuredPorts, configuredPorts, title);
     t.same(read?.traffic, { wire: wireOf(before), payload: payloadOf(before) }, title);
     t.same(read?.payloadShares, sharesOf(before), title);
+    t.same(JSON.parse(JSON.stringify(read)), read, `${title}, as the API writes it`);
+    t.notOk(read && 'program' in read, `${title}: what it shares stays inside`);
   }
   t.same([...ended.values()].length, cases.length);
 });
