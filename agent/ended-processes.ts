@@ -1,4 +1,5 @@
 import { COUNTERS, type Counters, makeCounters, payloadOf, sharesOf, wireOf } from './counters.ts';
+import { plainProcess } from './plain-process.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
 
 /** What processes have in common that ran the same program. */
@@ -125,6 +126,10 @@ class EndedProcess implements Process {
     this.exitedAtMs = exitedAtMs;
     this.#startedAtMs = Date.parse(startedAt);
     this.#moved = pack(counters);
+  }
+
+  toJSON(): Process {
+    return plainProcess(this);
   }
 
   get startedAt(): string {

@@ -1,5 +1,6 @@
 import { ConfiguredPorts } from './configured-ports.ts';
 import { payloadOf, sharesOf, wireOf } from './counters.ts';
+import { plainProcess } from './plain-process.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
 import type { Users } from './users.ts';
@@ -84,6 +85,10 @@ class ProcessView implements Process {
   constructor(record: ProcessRecord, description: ProcessDescription) {
     this.#record = record;
     this.#description = description;
+  }
+
+  toJSON(): Process {
+    return plainProcess(this);
   }
 
   get pid(): number {
