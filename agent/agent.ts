@@ -181,7 +181,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#refresh();
     const known = this.#table.records().filter(({ tgid }) => tgid === pid);
     const candidates = [...known].map((record) => this.#description.of(record));
-    for (const process of this.#totals.ended()) if (process.pid === pid) candidates.push(process);
+    candidates.push(...this.#totals.endedWithPid(pid));
     // ISO times in UTC sort as text.
     const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
     return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);

@@ -1,5 +1,6 @@
 import { COUNTERS, type Counters, makeCounters, payloadOf, sharesOf, wireOf } from './counters.ts';
 import { plainProcess } from './plain-process.ts';
+import { toIso } from './process-description.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
 
 /** What processes have in common that ran the same program. */
@@ -83,8 +84,12 @@ export class EndedProcesses {
     return this.#processes.get(identity);
   }
 
-  values(): Iterable<Process> {
+  values(): IteratorObject<Process> {
     return this.#processes.values();
+  }
+
+  ofPid(pid: number): Iterable<Process> {
+    return this.values().filter((process) => process.pid === pid);
   }
 
   #share(process: Described): Program {
@@ -133,11 +138,11 @@ class EndedProcess implements Process {
   }
 
   get startedAt(): string {
-    return new Date(this.#startedAtMs).toISOString();
+    return toIso(this.#startedAtMs);
   }
 
   get exitedAt(): string {
-    return new Date(this.exitedAtMs).toISOString();
+    return toIso(this.exitedAtMs);
   }
 
   get name(): string {

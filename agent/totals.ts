@@ -64,6 +64,10 @@ export class Totals {
     return this.#gone.values();
   }
 
+  endedWithPid(pid: number): Iterable<Process> {
+    return this.#gone.ofPid(pid);
+  }
+
   get endedCount(): number {
     return this.#gone.size;
   }
