@@ -169,7 +169,8 @@ export class Agent implements Readings, AsyncDisposable {
     const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
     const processes = [kernelProcess(this.#balance().unattributed, bootedAt)];
     for (const record of this.#table.records()) {
-      if (includeExited || record.exitedAtMs === null) processes.push(this.#description.of(record));
+      if (record.exitedAtMs === null) processes.push(this.#description.of(record));
+      else if (includeExited) processes.push(this.#description.viewOf(record));
     }
     if (includeExited) for (const process of this.#totals.ended()) processes.push(process);
     return processes;

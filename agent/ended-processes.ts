@@ -1,6 +1,7 @@
 import { COUNTERS, type Counters, makeCounters, payloadOf, sharesOf, wireOf } from './counters.ts';
+import { plainProcess } from './plain-process.ts';
 import { toIso } from './process-description.ts';
-import type { Process, Relay } from './readings.ts';
+import type { PayloadShare, Process, Relay } from './readings.ts';
 
 /** What processes have in common that ran the same program. */
 type Common = Pick<
@@ -80,15 +81,15 @@ export class EndedProcesses {
   }
 
   get(identity: string): Process | undefined {
-    return this.#processes.get(identity)?.read();
+    return this.#processes.get(identity);
   }
 
-  *ofPid(pid: number): Iterable<Process> {
-    for (const process of this.#processes.values()) if (process.pid === pid) yield process.read();
+  values(): IteratorObject<Process> {
+    return this.#processes.values();
   }
 
-  *values(): Iterable<Process> {
-    for (const process of this.#processes.values()) yield process.read();
+  ofPid(pid: number): Iterable<Process> {
+    return this.values().filter((process) => process.pid === pid);
   }
 
   #share(process: Described): Program {
@@ -109,14 +110,14 @@ export class EndedProcesses {
 
 const NO_RELAY: Relay = { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
 
-class EndedProcess {
+class EndedProcess implements Process {
   readonly program: Program;
   readonly pid: number;
+  readonly parentPid: number | null;
+  readonly command: string;
+  readonly relay: Relay;
   /** Wall clock. */
   readonly exitedAtMs: number;
-  readonly #parentPid: number | null;
-  readonly #command: string;
-  readonly #relay: Relay;
   readonly #startedAtMs: number;
   readonly #moved: readonly number[];
 
@@ -124,28 +125,73 @@ class EndedProcess {
     const { pid, parentPid, command, relay, startedAt } = process;
     this.program = program;
     this.pid = pid;
+    this.parentPid = parentPid;
+    this.command = command === program.command ? program.command : command;
+    this.relay = relay.verdict === 'none' && relay.receivedBytes + relay.sentBytes === 0 ? NO_RELAY : relay;
     this.exitedAtMs = exitedAtMs;
-    this.#parentPid = parentPid;
-    this.#command = command === program.command ? program.command : command;
-    this.#relay = relay.verdict === 'none' && relay.receivedBytes + relay.sentBytes === 0 ? NO_RELAY : relay;
     this.#startedAtMs = Date.parse(startedAt);
     this.#moved = pack(counters);
   }
 
-  read(): Process {
-    const { key: _key, processes: _processes, ...common } = this.program;
+  toJSON(): Process {
+    return plainProcess(this);
+  }
+
+  get startedAt(): string {
+    return toIso(this.#startedAtMs);
+  }
+
+  get exitedAt(): string {
+    return toIso(this.exitedAtMs);
+  }
+
+  get name(): string {
+    return this.program.name;
+  }
+
+  get executable(): string | null {
+    return this.program.executable;
+  }
+
+  get user(): string | null {
+    return this.program.user;
+  }
+
+  get uid(): number {
+    return this.program.uid;
+  }
+
+  get app(): string {
+    return this.program.app;
+  }
+
+  get unit(): string | null {
+    return this.program.unit;
+  }
+
+  get container(): string | null {
+    return this.program.container;
+  }
+
+  get profile(): string | null {
+    return this.program.profile;
+  }
+
+  get configuredPorts(): number[] {
+    return this.program.configuredPorts as number[]; // absent there is absent here
+  }
+
+  get netns(): number | null {
+    return this.program.netns;
+  }
+
+  get traffic(): Process['traffic'] {
     const counters = unpack(this.#moved);
-    return {
-      ...common,
-      pid: this.pid,
-      parentPid: this.#parentPid,
-      command: this.#command,
-      startedAt: toIso(this.#startedAtMs),
-      exitedAt: toIso(this.exitedAtMs),
-      traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
-      payloadShares: sharesOf(counters),
-      relay: this.#relay,
-    };
+    return { wire: wireOf(counters), payload: payloadOf(counters) };
+  }
+
+  get payloadShares(): PayloadShare[] {
+    return sharesOf(unpack(this.#moved));
   }
 }
 
