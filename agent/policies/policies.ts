@@ -65,7 +65,7 @@ export class Policies {
     this.#quotas = new Quotas({
       ...options,
       publish: (type, data) => this.#publish(type, data),
-      restart: (held, usedBytes) => this.#installation.restart(held, usedBytes),
+      setPeriod: (name, endsAtMs, isNew) => enforcer?.setPeriod(name, endsAtMs, isNew),
       countedBy: ({ name, policy }) =>
         policy.scope === 'relay' ? this.#assignments.relayingUnder(name) : this.#assignments.heldBy(name),
     });
@@ -151,8 +151,9 @@ export class Policies {
     for (const held of this.#held.values()) {
       if (held.state !== 'active') continue;
       try {
-        held.watch(enforcer.counters(held.name), nowMs, clock.bootNs());
-        this.#quotas.watch(held, nowMs);
+        const counters = enforcer.counters(held.name);
+        held.watch(counters, nowMs, clock.bootNs());
+        this.#quotas.watch(held, nowMs, counters.quotaEndsAtMs);
       } catch (error) {
         logger.error({ policy: held.name, err: error }, 'a policy could not be read');
       }
