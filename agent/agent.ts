@@ -145,7 +145,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
-    this.#table.scan();
+    this.#totals.withStored(() => this.#table.scan());
     this.#options.policies.start();
     this.#poll();
     this.#ready = true;
@@ -171,12 +171,16 @@ export class Agent implements Readings, AsyncDisposable {
     for (const record of this.#table.records()) {
       if (includeExited || record.exitedAtMs === null) processes.push(this.#description.of(record));
     }
-    if (includeExited) processes.push(...this.#totals.ended());
+    if (includeExited) for (const process of this.#totals.ended()) processes.push(process);
     return processes;
   }
 
   process(pid: number): Process | undefined {
-    const candidates = this.processes({ includeExited: true }).filter((process) => process.pid === pid);
+    if (pid === 0) return this.processes()[0];
+    this.#refresh();
+    const known = this.#table.records().filter(({ tgid }) => tgid === pid);
+    const candidates = [...known].map((record) => this.#description.of(record));
+    for (const process of this.#totals.ended()) if (process.pid === pid) candidates.push(process);
     // ISO times in UTC sort as text.
     const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
     return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);
@@ -247,7 +251,12 @@ export class Agent implements Readings, AsyncDisposable {
       kernel,
       startedAt: this.#startedAt,
       poll: { count: this.#pollCount, lastSeconds: this.#lastPollSeconds, intervalSeconds },
-      processes: { live, exited: records.length - live + this.#totals.endedCount, capacity: this.#table.capacity },
+      processes: {
+        live,
+        exited: records.length - live + this.#totals.endedCount,
+        capacity: this.#table.capacity,
+        forgottenEarly: this.#totals.forgottenEarly,
+      },
       tableSize: this.#table.size,
     });
   }
@@ -301,6 +310,7 @@ export class Agent implements Readings, AsyncDisposable {
     if (lostEvents !== this.#lostEvents) this.#table.scan();
     this.#lostEvents = lostEvents;
     this.#table.poll();
+    this.#books = undefined; // of an earlier moment than the processes now
     this.#polledAtMs = this.#elapsedMs();
     if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
     this.#options.policies.poll((record) => this.#watch?.ruledFlows(record) ?? []);

@@ -1,5 +1,6 @@
 import { addCounters, type Counters, makeCounters } from './counters.ts';
-import { identityOf, toIso } from './process-description.ts';
+import { EndedProcesses } from './ended-processes.ts';
+import { identityOf } from './process-description.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { PayloadTraffic, Process, Relay } from './readings.ts';
 import type { Store, StoredProcess } from './store.ts';
@@ -24,6 +25,8 @@ interface AppTotal {
 }
 
 const FORGET_MS = 15 * 60_000;
+/** Ended processes; as many as the kernel has slots for. */
+const MAX_REMEMBERED = 32_768;
 const NOTHING: PayloadTraffic = { receivedBytes: 0, sentBytes: 0 };
 
 /** The totals by app, of all processes, and the processes that have ended: in memory, and on disk with each checkpoint. */
@@ -32,9 +35,10 @@ export class Totals {
   readonly processes: Counters;
   readonly #options: TotalsOptions;
   readonly #apps = new Map<string, AppTotal>();
-  readonly #stored: ReadonlyMap<string, StoredProcess>;
-  /** Ended processes whose slots were given back, by identity; kept for 15 minutes after their end. */
-  readonly #gone = new Map<string, { process: Process; exitedAtMs: number }>();
+  /** Those whose slots were given back; kept for 15 minutes after their end. */
+  readonly #gone = new EndedProcesses(MAX_REMEMBERED);
+  /** What an earlier agent knew of processes that may be there still; while they are taken up. */
+  #stored: ReadonlyMap<string, StoredProcess> | undefined;
   /** Of `processes`, those whose slots were given back. */
   readonly #freed: Counters;
 
@@ -43,7 +47,6 @@ export class Totals {
     this.#options = options;
     this.#freed = store.freed();
     this.processes = makeCounters(this.#freed);
-    this.#stored = new Map(store.processes().map((row) => [identityOf(row), row]));
     for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, dirty: false });
     for (const row of store.freedProcesses()) this.#remember(row);
   }
@@ -57,16 +60,21 @@ export class Totals {
   }
 
   /** Ended processes that are no longer in the kernel's table. */
-  ended(): Process[] {
-    return [...this.#gone.values()].map(({ process }) => process);
+  ended(): Iterable<Process> {
+    return this.#gone.values();
   }
 
   get endedCount(): number {
     return this.#gone.size;
   }
 
+  /** How many were forgotten before their 15 minutes because there were too many. */
+  get forgottenEarly(): number {
+    return this.#gone.forgottenEarly;
+  }
+
   endedAs(identity: string): Process | undefined {
-    return this.#gone.get(identity)?.process;
+    return this.#gone.get(identity);
   }
 
   charge(record: ProcessRecord, delta: Counters): void {
@@ -81,13 +89,20 @@ export class Totals {
     this.#options.store.history.add(record.app, delta, this.#options.nowMs());
   }
 
+  /** Reads from disk what `restore` needs, and lets it go after `take`: whoever is seen later has begun later. */
+  withStored(take: () => void): void {
+    this.#stored = new Map(this.#options.store.processes().map((row) => [identityOf(row), row]));
+    take();
+    this.#stored = undefined;
+  }
+
   /**
    * Takes up a process of the kernel's table where an earlier agent left it: what the totals on disk hold of it is not
    * added to them again.
    * @param relay told what it had relayed by then
    */
   restore(record: ProcessRecord, relay: (restored: RestoredRelay) => void): 'keep' | 'freed' {
-    const row = this.#stored.get(identityOf(record));
+    const row = this.#stored?.get(identityOf(record));
     if (row?.freed) return 'freed';
     this.#gone.delete(identityOf(record)); // of an earlier epoch, and it lives on
     if (row) {
@@ -117,28 +132,25 @@ export class Totals {
     const dirtyApps = [...this.#apps].filter(([, total]) => total.dirty);
     store.checkpoint({
       apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
-      processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
+      processes: dirty.values().map((record) => this.#toStored(record, freed.has(record))),
       freed: freedTotal,
       forgetBeforeMs: now - FORGET_MS,
+      forget: this.#gone.takeDropped(),
     });
     store.history.prune(now);
     this.#freed.set(freedTotal);
     for (const record of dirty) record.dirty = false;
     for (const [, total] of dirtyApps) total.dirty = false;
     for (const record of freeable) {
-      this.#gone.set(identityOf(record), { process: describe(record), exitedAtMs: record.exitedAtMs ?? now });
+      this.#gone.add(identityOf(record), describe(record), record.counters, record.exitedAtMs ?? now);
     }
-    for (const [identity, { exitedAtMs }] of this.#gone) {
-      if (exitedAtMs < now - FORGET_MS) this.#gone.delete(identity);
-    }
+    this.#gone.forgetBefore(now - FORGET_MS);
   }
 
   /** Ended processes of an earlier agent stay readable. */
   #remember(row: StoredProcess): void {
     if (row.exitedAtMs === null) return;
-    const { settled: _settled, ...described } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
-    const process: Process = { ...described, exitedAt: toIso(row.exitedAtMs) };
-    this.#gone.set(identityOf(row), { process, exitedAtMs: row.exitedAtMs });
+    this.#gone.add(identityOf(row), JSON.parse(row.description) as Process, row.counters, row.exitedAtMs);
   }
 
   #toStored(record: ProcessRecord, freed: boolean): StoredProcess {
