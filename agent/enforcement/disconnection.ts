@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
+import { BpfError } from '../../bpf/errors.ts';
 import { RL_DESTROY_OFFSET } from '../../bpf/layouts.ts';
 import { BpfIterator, BpfLink } from '../../bpf/link.ts';
 import type { Mapping } from '../../bpf/mapping.ts';
-import { SocketDiag } from '../../bpf/socket-diag.ts';
+import { type DiagnosedSocket, SocketDiag } from '../../bpf/socket-diag.ts';
 import { type Accounting, pinPath } from '../accounting.ts';
+import { AgentError } from '../errors.ts';
 import { DESTROY_TCP, DESTROY_UDP } from '../hooks.ts';
 import type { NetworkNamespaces } from '../network-namespaces.ts';
 import type { Destroyed, ProcessSlot } from '../policies/enforcer.ts';
@@ -34,7 +36,7 @@ export class Disconnection implements Disposable {
     this.#request = options.accounting.map('destroy_requests').mmap();
   }
 
-  /** @throws BPF_SOCKET_DIAG where this kernel has neither */
+  /** @throws ENFORCEMENT_UNSUPPORTED where this kernel has neither */
   disconnect(process: ProcessSlot, scope: 'relay' | 'all'): Destroyed {
     const { accounting, namespaces } = this.#options;
     namespaces.discover();
@@ -79,10 +81,18 @@ export class Disconnection implements Disposable {
     let destroyed = 0;
     namespaces.visit((inode) => {
       const here = byNamespace.get(inode);
-      if (!here) return;
-      using diag = SocketDiag.open();
-      for (const record of here) if (diag.destroy(record)) destroyed++;
+      if (here) destroyed += destroyHere(here);
     });
     return destroyed;
+  }
+}
+
+function destroyHere(sockets: readonly DiagnosedSocket[]): number {
+  try {
+    using diag = SocketDiag.open();
+    return sockets.filter((socket) => diag.destroy(socket)).length;
+  } catch (cause) {
+    if (!(cause instanceof BpfError) || cause.code !== 'BPF_SOCKET_DIAG') throw cause;
+    throw new AgentError('ENFORCEMENT_UNSUPPORTED', `this host cannot end connections: ${cause.message}`, { cause });
   }
 }
