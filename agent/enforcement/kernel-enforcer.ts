@@ -98,7 +98,8 @@ export class KernelEnforcer implements Enforcer {
       if (this.#flags(index) !== 0) this.#indices.set(nameOf(recordAt(this.#policies.buffer, index)), index);
     }
     this.#attachWhereNeeded();
-    if (this.#indices.size > 0) this.#paceSoon();
+    // Also where no policy is left: one may have been taken out by an agent that was killed before its sockets were let go.
+    if (accounting.adopted) this.#paceSoon();
   }
 
   installed(): string[] {

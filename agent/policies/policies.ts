@@ -44,6 +44,9 @@ export interface PutOptions {
 /** What the agent tells its listeners. */
 type Publish = (type: string, data: Record<string, unknown>) => void;
 
+/** With those that are switched off: each has its series in `/metrics`. */
+const MAX_KEPT = 1000;
+
 /** The policies that are in force: from the file, from REST, over restarts, until they expire. */
 export class Policies {
   readonly #options: PoliciesOptions;
@@ -204,6 +207,12 @@ export class Policies {
     const policy = readPolicy(request, nowMs);
     const before = this.#held.get(name);
     if (before) requireWritable(before);
+    else if (this.#held.size >= MAX_KEPT) {
+      throw new AgentError(
+        'ENFORCEMENT_FULL',
+        `there are ${MAX_KEPT} policies already, in force or not: remove one first`,
+      );
+    }
     const bound = policy.match.pid === undefined ? null : this.#binding.bind(policy.match.pid, forced);
     const isSame =
       before !== undefined && sameJson([before.policy, before.bound, before.forced], [policy, bound, forced]);
