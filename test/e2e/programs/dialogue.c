@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
+
 #define MAX_SOCKETS 64
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -34,22 +36,6 @@ static void note_move(int signal)
 {
 	(void)signal;
 	move_on = 1;
-}
-
-static socklen_t address(struct sockaddr_storage *out, const char *host, int port)
-{
-	struct sockaddr_in *a = (void *)out;
-	struct sockaddr_in6 *b = (void *)out;
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, host, &a->sin_addr) == 1) {
-		a->sin_family = AF_INET;
-		a->sin_port = htons(port);
-		return sizeof(*a);
-	}
-	inet_pton(AF_INET6, host, &b->sin6_addr);
-	b->sin6_family = AF_INET6;
-	b->sin6_port = htons(port);
-	return sizeof(*b);
 }
 
 static void add(int fd, char kind)
