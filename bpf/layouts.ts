@@ -613,6 +613,7 @@ export interface RlPolicy {
   readonly exhausted: number;
   readonly unpaced: number;
   readonly quotaPassedBytes: readonly number[];
+  readonly quotaClockNs: bigint;
   readonly allowances: readonly RlAllowance[];
 }
 export const RL_POLICY_SIZE = 576;
@@ -635,6 +636,7 @@ export const RL_POLICY_OFFSET = {
   exhausted: 280,
   unpaced: 284,
   quotaPassedBytes: 288,
+  quotaClockNs: 304,
   allowances: 320,
 } as const;
 export function readRlPolicy(view: DataView, offset: number): RlPolicy {
@@ -657,6 +659,7 @@ export function readRlPolicy(view: DataView, offset: number): RlPolicy {
     exhausted: view.getUint32(offset + 280, true),
     unpaced: view.getUint32(offset + 284, true),
     quotaPassedBytes: readArray(2, (i) => readU64(view, offset + 288 + i * 8)),
+    quotaClockNs: view.getBigUint64(offset + 304, true),
     allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 128)),
   };
 }
@@ -807,6 +810,29 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   };
 }
 
+/** `struct rl_rejection`, 16 bytes. */
+export interface RlRejection {
+  readonly id: number;
+  readonly policy: number;
+  readonly rejected: number;
+  readonly others: number;
+}
+export const RL_REJECTION_SIZE = 16;
+export const RL_REJECTION_OFFSET = {
+  id: 0,
+  policy: 4,
+  rejected: 8,
+  others: 12,
+} as const;
+export function readRlRejection(view: DataView, offset: number): RlRejection {
+  return {
+    id: view.getUint32(offset, true),
+    policy: view.getUint32(offset + 4, true),
+    rejected: view.getInt32(offset + 8, true),
+    others: view.getInt32(offset + 12, true),
+  };
+}
+
 /** `struct rl_ruling`, 8 bytes. */
 export interface RlRuling {
   readonly generation: number;
@@ -851,6 +877,7 @@ export interface RlSocket {
   readonly accepted: number;
   readonly connected: number;
   readonly nameless: number;
+  readonly noted: number;
   readonly pendingSinceNs: bigint;
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
@@ -862,6 +889,7 @@ export interface RlSocket {
   readonly urgentSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
+  readonly notedIn: number;
   readonly peerFlow: number;
 }
 export const RL_SOCKET_SIZE = 128;
@@ -874,6 +902,7 @@ export const RL_SOCKET_OFFSET = {
   accepted: 12,
   connected: 13,
   nameless: 14,
+  noted: 15,
   pendingSinceNs: 16,
   pending: 24,
   payload: 56,
@@ -885,6 +914,7 @@ export const RL_SOCKET_OFFSET = {
   urgentSeq: 108,
   copiedValid: 112,
   urgentValid: 113,
+  notedIn: 116,
   peerFlow: 120,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
@@ -897,6 +927,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
     nameless: view.getUint8(offset + 14),
+    noted: view.getUint8(offset + 15),
     pendingSinceNs: view.getBigUint64(offset + 16, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
@@ -908,11 +939,12 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     urgentSeq: view.getUint32(offset + 108, true),
     copiedValid: view.getUint8(offset + 112),
     urgentValid: view.getUint8(offset + 113),
+    notedIn: view.getUint32(offset + 116, true),
     peerFlow: readU64(view, offset + 120),
   };
 }
 
-/** `struct rl_socket_record`, 128 bytes. */
+/** `struct rl_socket_record`, 136 bytes. */
 export interface RlSocketRecord {
   readonly cookie: bigint;
   readonly inode: number;
@@ -930,10 +962,12 @@ export interface RlSocketRecord {
   readonly claim: number;
   readonly scope: number;
   readonly type: number;
+  readonly ifindex: number;
+  readonly flow: number;
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_SOCKET_RECORD_SIZE = 128;
+export const RL_SOCKET_RECORD_SIZE = 136;
 export const RL_SOCKET_RECORD_OFFSET = {
   cookie: 0,
   inode: 8,
@@ -951,8 +985,10 @@ export const RL_SOCKET_RECORD_OFFSET = {
   claim: 89,
   scope: 90,
   type: 91,
-  localAddress: 96,
-  remoteAddress: 112,
+  ifindex: 92,
+  flow: 96,
+  localAddress: 104,
+  remoteAddress: 120,
 } as const;
 export function readRlSocketRecord(view: DataView, offset: number): RlSocketRecord {
   return {
@@ -972,8 +1008,10 @@ export function readRlSocketRecord(view: DataView, offset: number): RlSocketReco
     claim: view.getUint8(offset + 89),
     scope: view.getUint8(offset + 90),
     type: view.getUint8(offset + 91),
-    localAddress: readBytes(view, offset + 96, 16),
-    remoteAddress: readBytes(view, offset + 112, 16),
+    ifindex: view.getUint32(offset + 92, true),
+    flow: readU64(view, offset + 96),
+    localAddress: readBytes(view, offset + 104, 16),
+    remoteAddress: readBytes(view, offset + 120, 16),
   };
 }
 
@@ -1429,7 +1467,8 @@ export const layouts: readonly Layout[] = [
       exhausted: [280, 'u32'],
       unpaced: [284, 'u32'],
       quota_passed_bytes: [288, 'u64[2]'],
-      reserved_state: [304, 'u64[2]'],
+      quota_clock_ns: [304, 's64'],
+      reserved_state: [312, 'u64'],
       allowances: [320, 'struct rl_allowance[2]'],
     },
   },
@@ -1498,6 +1537,16 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_rejection',
+    size: 16,
+    fields: {
+      id: [0, 'u32'],
+      policy: [4, 'u32'],
+      rejected: [8, 's32'],
+      others: [12, 's32'],
+    },
+  },
+  {
     struct: 'rl_ruling',
     size: 8,
     fields: {
@@ -1525,7 +1574,7 @@ export const layouts: readonly Layout[] = [
       accepted: [12, 'u8'],
       connected: [13, 'u8'],
       nameless: [14, 'u8'],
-      reserved: [15, 'u8'],
+      noted: [15, 'u8'],
       pending_since_ns: [16, 'u64'],
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],
@@ -1538,13 +1587,14 @@ export const layouts: readonly Layout[] = [
       urgent_seq: [108, 'u32'],
       copied_valid: [112, 'u8'],
       urgent_valid: [113, 'u8'],
-      reserved2: [114, 'u8[6]'],
+      reserved2: [114, 'u8[2]'],
+      noted_in: [116, 'u32'],
       peer_flow: [120, 'u64'],
     },
   },
   {
     struct: 'rl_socket_record',
-    size: 128,
+    size: 136,
     fields: {
       cookie: [0, 'u64'],
       inode: [8, 'u64'],
@@ -1562,9 +1612,10 @@ export const layouts: readonly Layout[] = [
       claim: [89, 'u8'],
       scope: [90, 'u8'],
       type: [91, 'u8'],
-      reserved: [92, 'u32'],
-      local_address: [96, 'u8[16]'],
-      remote_address: [112, 'u8[16]'],
+      ifindex: [92, 'u32'],
+      flow: [96, 'u64'],
+      local_address: [104, 'u8[16]'],
+      remote_address: [120, 'u8[16]'],
     },
   },
   {

@@ -265,7 +265,7 @@ struct rl_socket {
 	__u8 accepted; /* came from a listener */
 	__u8 connected; /* this host connected it */
 	__u8 nameless;  /* unconnected UDP, read without asking who sent it: its packets tell */
-	__u8 reserved;
+	__u8 noted;     /* enum rl_noted */
 	__u64 pending_since_ns;
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	/* From here on written at every send or receive: kept off the line that each packet reads. */
@@ -279,7 +279,8 @@ struct rl_socket {
 	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
 	__u8 copied_valid;
 	__u8 urgent_valid;
-	__u8 reserved2[6];
+	__u8 reserved2[2];
+	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener */
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 };
 
@@ -339,7 +340,8 @@ struct rl_socket_record {
 	__u8 claim;
 	__u8 scope;
 	__u8 type;
-	__u32 reserved;
+	__u32 ifindex; /* of the interface that it is bound to; 0 for none */
+	__u64 flow;    /* as in rl_socket */
 	__u8 local_address[16]; /* network byte order; IPv4 in the first four */
 	__u8 remote_address[16];
 };
