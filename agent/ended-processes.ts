@@ -183,6 +183,14 @@ class EndedProcess implements Process {
   get payloadShares(): PayloadShare[] {
     return sharesOf(unpack(this.#moved));
   }
+
+  /** JSON.stringify reads no getter of a class: without this an answer would hold the fields above and no traffic. */
+  toJSON(): Process {
+    const { pid, startedAt, exitedAt, name, executable, command, user, uid, parentPid, app, unit, container } = this;
+    const { profile, netns, configuredPorts, traffic, payloadShares, relay } = this;
+    const who = { pid, startedAt, exitedAt, name, executable, command, user, uid, parentPid, app, unit, container };
+    return { ...who, profile, configuredPorts, netns, traffic, payloadShares, relay };
+  }
 }
 
 /** Index and value of each counter that is not zero. */
