@@ -351,12 +351,12 @@ export function readRlHeld(view: DataView, offset: number): RlHeld {
   };
 }
 
-/** `struct rl_interface`, 160 bytes. */
+/** `struct rl_interface`, 192 bytes. */
 export interface RlInterface {
   readonly key: RlInterfaceKey;
   readonly direction: readonly RlInterfaceDirection[];
 }
-export const RL_INTERFACE_SIZE = 160;
+export const RL_INTERFACE_SIZE = 192;
 export const RL_INTERFACE_OFFSET = {
   key: 0,
   direction: 16,
@@ -364,7 +364,7 @@ export const RL_INTERFACE_OFFSET = {
 export function readRlInterface(view: DataView, offset: number): RlInterface {
   return {
     key: readRlInterfaceKey(view, offset),
-    direction: readArray(2, (i) => readRlInterfaceDirection(view, offset + 16 + i * 72)),
+    direction: readArray(2, (i) => readRlInterfaceDirection(view, offset + 16 + i * 88)),
   };
 }
 
@@ -391,7 +391,7 @@ export function readRlInterfaceBaseline(view: DataView, offset: number): RlInter
   };
 }
 
-/** `struct rl_interface_direction`, 72 bytes. */
+/** `struct rl_interface_direction`, 88 bytes. */
 export interface RlInterfaceDirection {
   readonly deviceBytes: number;
   readonly devicePackets: number;
@@ -399,8 +399,9 @@ export interface RlInterfaceDirection {
   readonly ip: RlWire;
   readonly nonIp: RlWire;
   readonly forwarded: RlWire;
+  readonly loopedPackets: number;
 }
-export const RL_INTERFACE_DIRECTION_SIZE = 72;
+export const RL_INTERFACE_DIRECTION_SIZE = 88;
 export const RL_INTERFACE_DIRECTION_OFFSET = {
   deviceBytes: 0,
   devicePackets: 8,
@@ -408,6 +409,7 @@ export const RL_INTERFACE_DIRECTION_OFFSET = {
   ip: 24,
   nonIp: 40,
   forwarded: 56,
+  loopedPackets: 72,
 } as const;
 export function readRlInterfaceDirection(view: DataView, offset: number): RlInterfaceDirection {
   return {
@@ -417,6 +419,7 @@ export function readRlInterfaceDirection(view: DataView, offset: number): RlInte
     ip: readRlWire(view, offset + 24),
     nonIp: readRlWire(view, offset + 40),
     forwarded: readRlWire(view, offset + 56),
+    loopedPackets: readU64(view, offset + 72),
   };
 }
 
@@ -889,6 +892,7 @@ export interface RlSocket {
   readonly urgentSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
+  readonly beforeUrgent: number;
   readonly notedIn: number;
   readonly peerFlow: number;
 }
@@ -914,6 +918,7 @@ export const RL_SOCKET_OFFSET = {
   urgentSeq: 108,
   copiedValid: 112,
   urgentValid: 113,
+  beforeUrgent: 114,
   notedIn: 116,
   peerFlow: 120,
 } as const;
@@ -939,6 +944,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     urgentSeq: view.getUint32(offset + 108, true),
     copiedValid: view.getUint8(offset + 112),
     urgentValid: view.getUint8(offset + 113),
+    beforeUrgent: view.getUint8(offset + 114),
     notedIn: view.getUint32(offset + 116, true),
     peerFlow: readU64(view, offset + 120),
   };
@@ -1096,7 +1102,7 @@ export function readRlThread(view: DataView, offset: number): RlThread {
   };
 }
 
-/** `struct rl_totals`, 264 bytes. */
+/** `struct rl_totals`, 296 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
@@ -1105,9 +1111,10 @@ export interface RlTotals {
   readonly flowsUsed: number;
   readonly sinceNs: bigint;
   readonly sinceWallMs: number;
+  readonly uncovered: readonly RlWire[];
   readonly earlyPolicies: number;
 }
-export const RL_TOTALS_SIZE = 264;
+export const RL_TOTALS_SIZE = 296;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
@@ -1116,7 +1123,8 @@ export const RL_TOTALS_OFFSET = {
   flowsUsed: 232,
   sinceNs: 240,
   sinceWallMs: 248,
-  earlyPolicies: 256,
+  uncovered: 256,
+  earlyPolicies: 288,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
@@ -1127,7 +1135,8 @@ export function readRlTotals(view: DataView, offset: number): RlTotals {
     flowsUsed: readU64(view, offset + 232),
     sinceNs: view.getBigUint64(offset + 240, true),
     sinceWallMs: readU64(view, offset + 248),
-    earlyPolicies: readU64(view, offset + 256),
+    uncovered: readArray(2, (i) => readRlWire(view, offset + 256 + i * 16)),
+    earlyPolicies: readU64(view, offset + 288),
   };
 }
 
@@ -1338,7 +1347,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_interface',
-    size: 160,
+    size: 192,
     fields: {
       key: [0, 'struct rl_interface_key'],
       direction: [16, 'struct rl_interface_direction[2]'],
@@ -1356,7 +1365,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_interface_direction',
-    size: 72,
+    size: 88,
     fields: {
       device_bytes: [0, 'u64'],
       device_packets: [8, 'u64'],
@@ -1364,6 +1373,8 @@ export const layouts: readonly Layout[] = [
       ip: [24, 'struct rl_wire'],
       non_ip: [40, 'struct rl_wire'],
       forwarded: [56, 'struct rl_wire'],
+      looped_packets: [72, 'u64'],
+      reserved: [80, 'u64'],
     },
   },
   {
@@ -1587,7 +1598,8 @@ export const layouts: readonly Layout[] = [
       urgent_seq: [108, 'u32'],
       copied_valid: [112, 'u8'],
       urgent_valid: [113, 'u8'],
-      reserved2: [114, 'u8[2]'],
+      before_urgent: [114, 'u8'],
+      reserved2: [115, 'u8'],
       noted_in: [116, 'u32'],
       peer_flow: [120, 'u64'],
     },
@@ -1655,7 +1667,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_totals',
-    size: 264,
+    size: 296,
     fields: {
       object_id: [0, 'u64'],
       unattributed: [8, 'struct rl_wire[5][2]'],
@@ -1664,7 +1676,8 @@ export const layouts: readonly Layout[] = [
       flows_used: [232, 'u64'],
       since_ns: [240, 'u64'],
       since_wall_ms: [248, 'u64'],
-      early_policies: [256, 'u64'],
+      uncovered: [256, 'struct rl_wire[2]'],
+      early_policies: [288, 'u64'],
     },
   },
   {

@@ -279,7 +279,8 @@ struct rl_socket {
 	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
 	__u8 copied_valid;
 	__u8 urgent_valid;
-	__u8 reserved2[2];
+	__u8 before_urgent; /* TCP: the next byte to read is an urgent one */
+	__u8 reserved2;
 	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener */
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 };
@@ -298,6 +299,8 @@ struct rl_interface_direction {
 	struct rl_wire ip;      /* IPv4 and IPv6: from the IP header on, super-packets as the packets they become */
 	struct rl_wire non_ip;  /* ARP and all else, less the link header */
 	struct rl_wire forwarded; /* of ip, transmitted only: came in by another interface */
+	__u64 looped_packets;     /* of ip, received only: own multicast and broadcast, which the device never had */
+	__u64 reserved;
 };
 
 /* One line of a per-CPU, set-associative table: the same interface may have another line on each CPU. */
@@ -355,6 +358,7 @@ struct rl_totals {
 	__u64 flows_used; /* likewise, through `free_flows` */
 	__u64 since_ns; /* when the accounting began */
 	__u64 since_wall_ms; /* the same on the wall clock, which may be set later */
+	struct rl_wire uncovered[RL_DIRECTIONS]; /* counted before the device hooks were attached; written by the agent */
 	__u64 early_policies; /* how many policies match processes that start later; written by the agent */
 };
 
