@@ -5,7 +5,7 @@ import { type Evidence, pairKey } from './evidence.ts';
 import { type Direction, directionOf } from './groups.ts';
 import type { Placement } from './hops.ts';
 import type { RuledPair } from './relay-process.ts';
-import { tunnelBytesPerDatagram } from './tunnel.ts';
+import { tunnelBytes } from './tunnel.ts';
 
 /*
  * How many bytes? A ruled direction is billed over all that its flows ever moved, so what was relayed before the
@@ -53,7 +53,8 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
   const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
   const isFannedOut = copied > FAN_OUT_SHARE * (moved + copied);
   const isWhole = moved >= WHOLE_SHARE * smaller;
-  const overheadBytes = isPacked || isFannedOut ? 0 : tunnelOverhead(direction, isWhole ? 1 : moved / smaller);
+  const overheadBytes =
+    isPacked || isFannedOut ? 0 : Math.round(tunnelBytes(direction) * (isWhole ? 1 : moved / smaller));
   const proven = Math.max(0, moved - overheadBytes);
   const whole = isWhole ? smaller - overheadBytes : proven;
   // Packed bytes stand for what they unpack to.
@@ -78,14 +79,6 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
     main,
     isChain: placements.some(({ pair }) => pair.hopIn ?? pair.hopOut),
   };
-}
-
-/** @param share of the smaller side that is billed */
-function tunnelOverhead(direction: Direction, share: number): number {
-  const { sources, destinations, received, sent, receives, sends } = direction;
-  const datagrams = received < sent ? receives : sends;
-  const bytes = tunnelBytesPerDatagram(sources, destinations) * datagrams * share;
-  return Math.round(Math.min(bytes, received, sent));
 }
 
 export function mainRole(parts: readonly { readonly role: Role; readonly bytes: number }[]): Role {

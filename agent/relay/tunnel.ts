@@ -20,19 +20,34 @@ const CLASS_BYTES = 32;
 /** Fewer show nothing. */
 const MIN_FULL = 64;
 /** TCP acknowledges each second segment, and less often where data goes both ways; never more than each. */
-const ACKNOWLEDGED: readonly [number, number] = [0.15, 1.2];
+const ACKNOWLEDGED: readonly [number, number] = [0.1, 1.2];
 /** Selective acknowledgements are longer by 12 to 28 bytes, so they may fall into the next class. */
 const MOST = 0.8;
 
-/** Bytes of each datagram received that are the tunnel's; 0 where nothing says that there is one. */
-export function tunnelBytesPerDatagram(
-  sources: readonly FlowEvidence[],
-  destinations: readonly FlowEvidence[],
-): number {
-  const flows = [...new Set([...sources, ...destinations])];
-  if (flows.some((flow) => flow.protocol !== 'udp')) return 0;
+/** Of the bytes of a direction; the rest is a control connection. */
+const DATAGRAM_SHARE = 0.95;
+
+interface Carried {
+  readonly sources: readonly FlowEvidence[];
+  readonly destinations: readonly FlowEvidence[];
+  readonly received: number;
+  readonly sent: number;
+}
+
+/** Bytes of what a direction passed on that are the tunnel's; 0 where nothing says that there is one. */
+export function tunnelBytes({ sources, destinations, received, sent }: Carried): number {
+  const from = sources.filter(isDatagram);
+  const to = destinations.filter(isDatagram);
+  if (sum(from, (flow) => flow.received) < DATAGRAM_SHARE * received) return 0;
+  if (sum(to, (flow) => flow.sent) < DATAGRAM_SHARE * sent) return 0;
+  const datagrams = received < sent ? sum(from, (flow) => flow.receives) : sum(to, (flow) => flow.sends);
+  return Math.min(tunnelBytesPerDatagram([...new Set([...from, ...to])]) * datagrams, received, sent);
+}
+
+/** @param flows which carry both ways: acknowledgements come against the data */
+export function tunnelBytesPerDatagram(flows: readonly FlowEvidence[]): number {
   const sizes = flows.reduce<readonly number[]>((sums, flow) => add(sums, flow.tunnelSizes), []);
-  const datagrams = flows.reduce((sum, flow) => sum + flow.receives, 0);
+  const datagrams = sum(flows, (flow) => flow.receives);
   const countOf = (index: number): number => sizes[index] ?? 0;
   const full = countOf(FULL);
   if (full < MIN_FULL) return 0;
@@ -45,4 +60,12 @@ export function tunnelBytesPerDatagram(
     return EMPTY_BYTES + CLASS_BYTES * small + countOf(SMALL + SMALL_CLASSES + small) / empty;
   }
   return 0;
+}
+
+function isDatagram({ protocol }: FlowEvidence): boolean {
+  return protocol === 'udp';
+}
+
+function sum(flows: readonly FlowEvidence[], measureOf: (flow: FlowEvidence) => number): number {
+  return flows.reduce((result, flow) => result + measureOf(flow), 0);
 }

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { FlowEvidence } from '../../../agent/relay/evidence.ts';
 import { RelayLedger } from '../../../agent/relay/ledger.ts';
-import { tunnelBytesPerDatagram } from '../../../agent/relay/tunnel.ts';
+import { tunnelBytes, tunnelBytesPerDatagram } from '../../../agent/relay/tunnel.ts';
 import { makeFlow, makePair } from './make-evidence.ts';
 
 /** A flow that received these datagrams, `[size, count]`, as the kernel sums them up. */
@@ -113,15 +113,21 @@ const CASES: [string, Datagrams, Datagrams, number][] = [
 t.test('bytes of each datagram that are the tunnel’s', async (t) => {
   for (const [title, there, back, bytes] of CASES) {
     const [from, to] = [received('1', there), received('2', back)];
-    t.ok(Math.abs(tunnelBytesPerDatagram([from], [to]) - bytes) < 1, title);
-    t.equal(tunnelBytesPerDatagram([from], [to]), tunnelBytesPerDatagram([to], [from]), `${title}, the way back`);
+    t.ok(Math.abs(tunnelBytesPerDatagram([from, to]) - bytes) < 1, title);
   }
 });
 
-t.test('streams have no datagrams', async (t) => {
-  const from = received('1', [[1408, 2600]]);
-  const to = received('2', [[154, 1300]]);
-  t.equal(tunnelBytesPerDatagram([from], [{ ...to, protocol: 'tcp' }]), 0);
+t.test('a control connection beside the datagrams is nothing, and streams have none', async (t) => {
+  const from = received('1', [[1408, 1000]]);
+  const to = { ...received('2', [[154, 500]]), sent: from.received, sends: from.receives };
+  const control = makeFlow('3', { received: 2_000, sent: 2_000 });
+  const of = (sources: FlowEvidence[], destinations: FlowEvidence[]): number => {
+    const sum = (flows: FlowEvidence[], side: 'received' | 'sent'): number => flows.reduce((n, f) => n + f[side], 0);
+    return tunnelBytes({ sources, destinations, received: sum(sources, 'received'), sent: sum(destinations, 'sent') });
+  };
+  t.equal(of([from], [to]), 154_000);
+  t.equal(of([from, control], [to, control]), 154_000);
+  t.equal(of([from], [{ ...to, protocol: 'tcp' }]), 0);
 });
 
 t.test('a VPN hub is billed what its tunnels carry, and the evidence says what was left out', async (t) => {
