@@ -124,7 +124,7 @@ export class ProcessTable {
     return this.#bySlot.size;
   }
 
-  records(): Iterable<ProcessRecord> {
+  records(): IteratorObject<ProcessRecord> {
     return this.#bySlot.values();
   }
 

@@ -232,7 +232,15 @@ export interface Status {
   interfaces: InterfaceReconciliation[];
   reconciliation: Reconciliation[];
   poll: { count: number; lastSeconds: number; intervalSeconds: number };
-  processes: { live: number; exited: number; capacity: number };
+  processes: {
+    live: number;
+    /** Those that are remembered. */
+    exited: number;
+    /** Of the kernel's table, which holds the live ones, and ended ones for a minute. */
+    capacity: number;
+    /** Ended ones that were forgotten before their 15 minutes were over, because there were too many. */
+    forgottenEarly: number;
+  };
 }
 
 export interface AgentEvent {

@@ -53,13 +53,13 @@ struct rl_allowance {
 	__u64 epoch_began_ns;
 	__u64 epoch_passed_bytes; /* passed_bytes when it began */
 	__u32 epoch_drops;
-	__u32 last_active_flows;
+	__u32 present_flows; /* of this epoch or the last one, and not ended */
 	__u64 dropped_packets;
 	__u64 denied_packets;
 	__u64 quota_packets;
 	__u64 last_held_back_ns;
 	__u32 active_streams; /* of active_flows: TCP */
-	__u32 last_active_streams;
+	__u32 present_streams;
 };
 
 struct rl_policy {
@@ -109,6 +109,8 @@ struct rl_held {
 	__u32 clamp;      /* of the congestion window; 0: none */
 	__u32 window;     /* TCP_WINDOW_CLAMP that we have set; 0: none */
 	__u32 own_window; /* what it was before */
+	__u32 is_wide;    /* its congestion window is from before the clamp, and greater */
+	__u32 reserved;
 };
 
 /* A port that is rejected. */

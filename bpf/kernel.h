@@ -380,6 +380,7 @@ struct tcp_sock {
 	u32 urg_seq;
 	u32 mss_cache;
 	u32 srtt_us; /* << 3 */
+	u32 snd_cwnd;
 	bool is_mptcp;
 };
 struct udp_sock;

@@ -100,13 +100,13 @@ export interface RlAllowance {
   readonly epochBeganNs: bigint;
   readonly epochPassedBytes: number;
   readonly epochDrops: number;
-  readonly lastActiveFlows: number;
+  readonly presentFlows: number;
   readonly droppedPackets: number;
   readonly deniedPackets: number;
   readonly quotaPackets: number;
   readonly lastHeldBackNs: bigint;
   readonly activeStreams: number;
-  readonly lastActiveStreams: number;
+  readonly presentStreams: number;
 }
 export const RL_ALLOWANCE_SIZE = 128;
 export const RL_ALLOWANCE_OFFSET = {
@@ -122,13 +122,13 @@ export const RL_ALLOWANCE_OFFSET = {
   epochBeganNs: 64,
   epochPassedBytes: 72,
   epochDrops: 80,
-  lastActiveFlows: 84,
+  presentFlows: 84,
   droppedPackets: 88,
   deniedPackets: 96,
   quotaPackets: 104,
   lastHeldBackNs: 112,
   activeStreams: 120,
-  lastActiveStreams: 124,
+  presentStreams: 124,
 } as const;
 export function readRlAllowance(view: DataView, offset: number): RlAllowance {
   return {
@@ -144,13 +144,13 @@ export function readRlAllowance(view: DataView, offset: number): RlAllowance {
     epochBeganNs: view.getBigUint64(offset + 64, true),
     epochPassedBytes: readU64(view, offset + 72),
     epochDrops: view.getUint32(offset + 80, true),
-    lastActiveFlows: view.getUint32(offset + 84, true),
+    presentFlows: view.getUint32(offset + 84, true),
     droppedPackets: readU64(view, offset + 88),
     deniedPackets: readU64(view, offset + 96),
     quotaPackets: readU64(view, offset + 104),
     lastHeldBackNs: view.getBigUint64(offset + 112, true),
     activeStreams: view.getUint32(offset + 120, true),
-    lastActiveStreams: view.getUint32(offset + 124, true),
+    presentStreams: view.getUint32(offset + 124, true),
   };
 }
 
@@ -322,7 +322,7 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
   };
 }
 
-/** `struct rl_held`, 72 bytes. */
+/** `struct rl_held`, 80 bytes. */
 export interface RlHeld {
   readonly shares: readonly RlShare[];
   readonly ownPacing: number;
@@ -330,8 +330,9 @@ export interface RlHeld {
   readonly clamp: number;
   readonly window: number;
   readonly ownWindow: number;
+  readonly isWide: number;
 }
-export const RL_HELD_SIZE = 72;
+export const RL_HELD_SIZE = 80;
 export const RL_HELD_OFFSET = {
   shares: 0,
   ownPacing: 48,
@@ -339,6 +340,7 @@ export const RL_HELD_OFFSET = {
   clamp: 60,
   window: 64,
   ownWindow: 68,
+  isWide: 72,
 } as const;
 export function readRlHeld(view: DataView, offset: number): RlHeld {
   return {
@@ -348,6 +350,7 @@ export function readRlHeld(view: DataView, offset: number): RlHeld {
     clamp: view.getUint32(offset + 60, true),
     window: view.getUint32(offset + 64, true),
     ownWindow: view.getUint32(offset + 68, true),
+    isWide: view.getUint32(offset + 72, true),
   };
 }
 
@@ -1210,13 +1213,13 @@ export const layouts: readonly Layout[] = [
       epoch_began_ns: [64, 'u64'],
       epoch_passed_bytes: [72, 'u64'],
       epoch_drops: [80, 'u32'],
-      last_active_flows: [84, 'u32'],
+      present_flows: [84, 'u32'],
       dropped_packets: [88, 'u64'],
       denied_packets: [96, 'u64'],
       quota_packets: [104, 'u64'],
       last_held_back_ns: [112, 'u64'],
       active_streams: [120, 'u32'],
-      last_active_streams: [124, 'u32'],
+      present_streams: [124, 'u32'],
     },
   },
   {
@@ -1287,7 +1290,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_held',
-    size: 72,
+    size: 80,
     fields: {
       shares: [0, 'struct rl_share[2]'],
       own_pacing: [48, 'u64'],
@@ -1295,6 +1298,8 @@ export const layouts: readonly Layout[] = [
       clamp: [60, 'u32'],
       window: [64, 'u32'],
       own_window: [68, 'u32'],
+      is_wide: [72, 'u32'],
+      reserved: [76, 'u32'],
     },
   },
   {

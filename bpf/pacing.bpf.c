@@ -107,6 +107,7 @@ static __always_inline bool is_near(__u64 a, __u64 b, __u32 shift)
 		if ((held)->clamp) { \
 			SET(context, SOL_TCP, TCP_BPF_SNDCWND_CLAMP, NO_CLAMP); \
 			(held)->clamp = 0; \
+			(held)->is_wide = 0; \
 		} \
 	})
 
@@ -214,9 +215,13 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 		return 0;
 	if (!has_window)
 		WITHDRAW(tp, held);
-	if (pace)
+	if (pace) {
+		bool is_new = !held->clamp;
 		PACE(tp, held, pace, tp->srtt_us, tp->mss_cache);
-	else
+		if (is_new && tp->snd_cwnd > held->clamp)
+			held->is_wide = 1;
+	} else {
 		RELEASE(tp, held);
+	}
 	return 0;
 }

@@ -175,7 +175,7 @@ export class KernelEnforcer implements Enforcer {
       .filter(({ limitRate }) => limitRate > 0)
       .map(
         (each) =>
-          `${each.direction} fair ${each.fairRate} active ${each.activeFlows}/${each.lastActiveFlows} epoch ${each.epoch} ` +
+          `${each.direction} fair ${each.fairRate} active ${each.activeFlows}/${each.presentFlows} epoch ${each.epoch} ` +
           `level ${Number(now - each.usedUntilNs) / 1e6} ms passed ${each.passedBytes} held ${each.throttledBytes} dropped ${each.droppedPackets}`,
       )
       .join('; ');

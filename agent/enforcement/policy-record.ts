@@ -161,12 +161,12 @@ export function readCounters(
 
 /** An epoch that began long ago has not ended because nothing has passed since. */
 function activeFlows(
-  allowance: { activeFlows: number; lastActiveFlows: number; epochEndsNs: bigint },
+  allowance: { activeFlows: number; presentFlows: number; epochEndsNs: bigint },
   nowNs: bigint,
   bootLessMonotonicNs: number,
 ): number {
   const isOver = Number(allowance.epochEndsNs) + bootLessMonotonicNs + 1e9 < Number(nowNs);
-  return isOver ? 0 : Math.max(allowance.activeFlows, allowance.lastActiveFlows);
+  return isOver ? 0 : Math.max(allowance.activeFlows, allowance.presentFlows);
 }
 
 export function nameOf(record: Buffer): string {

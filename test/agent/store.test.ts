@@ -224,12 +224,12 @@ t.test('in a new epoch totals stay, and what belongs to the old counters is hist
     t.equal(store.closedInterfaces().size, 0);
     t.same(store.processes(), [], 'whoever lives on has counters that began at zero');
     t.same(
-      store.freedProcesses().map(({ tgid, freed, exitedAtMs }) => [tgid, freed, exitedAtMs]),
+      [...store.freedProcesses()].map(({ tgid, freed, exitedAtMs }) => [tgid, freed, exitedAtMs]),
       [
-        [4711, true, 2 * HOUR],
         [12, true, 30 * MINUTE],
+        [4711, true, 2 * HOUR],
       ],
-      'and can be read as ended',
+      'and can be read as ended, who ended first comes first',
     );
   }
 });
