@@ -51,7 +51,8 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
   const smaller = Math.min(received, sent);
   const main = placements.reduce((most, placement) => (placement.bytes > most.bytes ? placement : most)).pair;
   const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
-  const isFannedOut = copied > FAN_OUT_SHARE * (moved + copied);
+  const isConference = placements.some(({ pair }) => pair.kind === 'conference');
+  const isFannedOut = isConference || copied > FAN_OUT_SHARE * (moved + copied);
   const isWhole = moved >= WHOLE_SHARE * smaller;
   const overheadBytes =
     isPacked || isFannedOut ? 0 : Math.round(tunnelBytes(direction) * (isWhole ? 1 : moved / smaller));
@@ -60,9 +61,11 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
   // Packed bytes stand for what they unpack to.
   const [receivedBytes, sentBytes] = isPacked
     ? [Math.max(received, sent), Math.max(received, sent)]
-    : isFannedOut
-      ? [moved, moved + copied]
-      : [whole, whole];
+    : isConference
+      ? [received, sent]
+      : isFannedOut
+        ? [moved, moved + copied]
+        : [whole, whole];
   const isHopIn = placements.every(({ pair }) => pair.hopIn !== null);
   const isHopOut = placements.every(({ pair }) => pair.hopOut !== null);
   return {

@@ -1,3 +1,4 @@
+import { isConference } from './conference.ts';
 import { add } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
 import { agreementByChance } from './sizes.ts';
@@ -16,6 +17,7 @@ export type RelayKind =
   | 'held-datagrams'
   | 'framed'
   | 'compressed'
+  | 'conference'
   | 'pipe'
   | 'undecided';
 
@@ -151,6 +153,12 @@ export const RULES: readonly Rule[] = [
       sizesAgree(main, twoWay),
   },
   {
+    verdict: 'relay',
+    kind: 'conference',
+    why: 'as much goes to each member as comes from all of them, and right after it came in',
+    holds: ({ all, main }) => main.every((d) => !d.periodic && d.auc >= OTHER_RUN_AUC) && isConference(all),
+  },
+  {
     verdict: 'suspected',
     kind: 'undecided',
     why: 'as much goes out as comes in, but at times that prove nothing; two equal streams of its own would look alike',
@@ -195,7 +203,7 @@ export function rule(exchange: Exchange): Ruling {
 
 /** Those directions of a relaying exchange that are relayed; a stray one may have come with them. */
 export function relayedDirections(exchange: Exchange, kind: RelayKind): Exchange {
-  if (kind === 'compressed') return exchange;
+  if (kind === 'compressed' || kind === 'conference') return exchange;
   return exchange.filter(conservesButForFraming);
 }
 
