@@ -23,10 +23,15 @@ enum rl_limits {
 	RL_MAX_PAIRS = 65536,
 	RL_LAG_BUCKETS = 26,
 	RL_SIZE_CLASSES = 16,
+	RL_SMALL_CLASSES = 4,
+	RL_TUNNEL_SIZES = 1 + 2 * RL_SMALL_CLASSES,
 	RL_THREAD_SOURCES = 4,
 	RL_PROCESS_SOURCES = 8,
 	RL_FIFOS = 4,
 };
+
+/* Bytes. Inner IPv4 and TCP headers with timestamps; IPv6's least MTU, which a tunnel's full datagram is not below. */
+enum rl_tunnel_datagram { RL_TUNNEL_EMPTY = 52, RL_TUNNEL_FULL = 1280 };
 
 #include "enforcement.h"
 
@@ -179,6 +184,11 @@ struct rl_flow {
 	__u32 generation;
 	__u32 gaps[RL_LAG_BUCKETS]; /* between receives */
 	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
+	/*
+	 * Datagrams that a tunnel's TCP segments would make: full ones; then, by classes of 32 bytes, those that an empty
+	 * acknowledgement in its wrapping would be; then by how much in all the latter exceed the least of their class.
+	 */
+	__u32 tunnel_sizes[RL_TUNNEL_SIZES];
 	/* Written when it sends: one cache line, as what comes before `gaps` is, and what `first` begins with. */
 	__u64 sent;
 	__u64 unmatched;    /* sent, and nothing received accounts for it */
