@@ -16,6 +16,7 @@
 #define JUMBO_OPTION 8
 #define TCP_SYN 0x02
 #define TCP_SYN_ACK 0x12
+#define TCP_FIN_RST 0x05
 
 /* What cgroup_skb/egress may answer. */
 enum {
@@ -45,7 +46,7 @@ static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_shar
 	__u64 early = cost_of(NOMINAL_SEGMENT, a->fair_cost);
 	bool below_share = (__s64)(now + early - own->used_until_ns) >= 0;
 	if ((__s64)(now - used) >= 0)
-		return parcel->is_stream || below_share || !(a->last_active_streams | a->active_streams);
+		return parcel->is_stream || below_share || !a->present_streams;
 	if (!parcel->is_stream)
 		return false;
 	/* What is received of a stream is held by its window; a drop, which is sent again, is for where that fails. */
@@ -92,6 +93,7 @@ static __always_inline bool read_headers(struct __sk_buff *skb, enum rl_protocol
 		if (tcp + 20 > end)
 			return false;
 		parcel->begins = (tcp[13] & TCP_SYN_ACK) == TCP_SYN;
+		parcel->ends = tcp[13] & TCP_FIN_RST;
 		header += (tcp[12] >> 4) * 4;
 	} else if (protocol == RL_UDP) {
 		header += UDP_HEADER;
@@ -138,6 +140,15 @@ static __always_inline bool is_stranger(struct __sk_buff *skb, struct rl_socket 
 	return !f || !f->sent;
 }
 
+/* Such a socket sends without cgroup/sendmsg, and each of its packets is its own beginning. */
+static __always_inline bool is_raw(struct bpf_sock *common)
+{
+	struct bpf_sock *sk = bpf_sk_fullsock(common);
+	if (!sk)
+		return false;
+	return sk->type == SOCK_RAW || sk->protocol == IPPROTO_ICMP || sk->protocol == IPPROTO_ICMPV6;
+}
+
 static __always_inline bool is_refused(struct __sk_buff *skb, struct rl_socket *s, __u64 held_to,
 				       enum rl_direction direction)
 {
@@ -145,7 +156,7 @@ static __always_inline bool is_refused(struct __sk_buff *skb, struct rl_socket *
 	if (!sk || !may_refuse(held_to, direction))
 		return false;
 	if (direction == RL_TX) /* where a kernel lets MPTCP's subflows connect without cgroup/connect */
-		return refuses_packet(held_to, bpf_ntohs(sk->dst_port), direction);
+		return refuses_packet(held_to, s->protocol == RL_OTHER ? NO_PORT : bpf_ntohs(sk->dst_port), direction);
 	if (s->protocol == RL_TCP)
 		return sk->state == TCP_LISTEN && refuses_packet(held_to, sk->src_port, direction);
 	return is_stranger(skb, s) && refuses_packet(held_to, sk->src_port, direction);
@@ -204,6 +215,23 @@ static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share 
 	return HELD;
 }
 
+/* A FIN or a reset that passed: the policies count the flow no more. */
+static __noinline int end_flow(struct __sk_buff *skb, __u64 held_to, enum rl_direction direction)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct rl_held *held = sk ? bpf_sk_storage_get(&held_sockets, sk, 0, 0) : NULL;
+	if (!held)
+		return 0;
+	__u64 now = bpf_ktime_get_coarse_ns();
+	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
+		__u32 number = policy_number(held_to, place);
+		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		if (policy)
+			leave(get_allowance(policy, direction), get_share(held, direction), place, now);
+	}
+	return 0;
+}
+
 /*
  * Passes, or not. A packet without payload always passes: acknowledgements, SYN and FIN hold nobody up, and TCP would
  * not send them again.
@@ -216,14 +244,19 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 
 	if (!s || !sk || direction >= RL_DIRECTIONS)
 		return PASS;
+	if (s->protocol == RL_OTHER && direction == RL_TX && is_raw(sk) && is_refused(skb, s, held_to, direction))
+		return DROP;
 	struct parcel parcel = {.is_stream = s->protocol == RL_TCP};
 	if (!read_headers(skb, s->protocol, &parcel))
 		return PASS;
 	bool greets = s->protocol == RL_UDP && direction == RL_RX && !sk->dst_port;
 	if ((parcel.begins || greets) && is_refused(skb, s, held_to, direction))
 		return DROP;
-	if (!parcel.payload)
+	if (!parcel.payload) {
+		if (parcel.ends)
+			end_flow(skb, held_to, direction);
 		return PASS;
+	}
 	/* What TCP sends carries the time at which it left; for the rest a tick is near enough. */
 	parcel.now = direction == RL_TX && parcel.is_stream ? skb->tstamp : 0;
 	if (!parcel.now)
@@ -275,11 +308,14 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 	}
 	if (ruling && ruling->owed_bytes)
 		ruling->owed_bytes = 0;
+	if (parcel.ends)
+		end_flow(skb, held_to, direction);
 	/*
 	 * A connection from before the policy sends in bursts of its old window, as a clamp alone takes nothing from it.
 	 * When TCP is told of congestion, it ends with the window at ssthresh, which the clamp sets as well: set it again.
 	 */
-	if (direction == RL_TX && held->clamp && parcel.is_stream && skb->gso_segs > held->clamp) {
+	if (direction == RL_TX && held->clamp && parcel.is_stream && (held->is_wide || skb->gso_segs > held->clamp)) {
+		held->is_wide = 0;
 		held->clamp = 0;
 		return charged ? PASS_CONGESTED : PASS;
 	}

@@ -53,13 +53,13 @@ struct rl_allowance {
 	__u64 epoch_began_ns;
 	__u64 epoch_passed_bytes; /* passed_bytes when it began */
 	__u32 epoch_drops;
-	__u32 last_active_flows;
+	__u32 present_flows; /* of this epoch or the last one, and not ended */
 	__u64 dropped_packets;
 	__u64 denied_packets;
 	__u64 quota_packets;
 	__u64 last_held_back_ns;
 	__u32 active_streams; /* of active_flows: TCP */
-	__u32 last_active_streams;
+	__u32 present_streams;
 };
 
 struct rl_policy {
@@ -85,7 +85,8 @@ struct rl_policy {
 	__u32 exhausted;
 	__u32 unpaced; /* packets of TCP connections without a pace: the agent goes round once more */
 	__u64 quota_passed_bytes[2];
-	__u64 reserved_state[2];
+	__s64 quota_clock_ns; /* CLOCK_REALTIME less CLOCK_BOOTTIME as quota_ends_ns was worked out */
+	__u64 reserved_state;
 	struct rl_allowance allowances[2]; /* by enum rl_direction */
 };
 
@@ -109,12 +110,24 @@ struct rl_held {
 	__u32 clamp;      /* of the congestion window; 0: none */
 	__u32 window;     /* TCP_WINDOW_CLAMP that we have set; 0: none */
 	__u32 own_window; /* what it was before */
+	__u32 is_wide;    /* its congestion window is from before the clamp, and greater */
+	__u32 reserved;
 };
 
 /* A port that is rejected. */
 struct rl_listener {
 	__u32 netns; /* inode number, as in /proc/PID/ns/net */
 	__u32 port;
+};
+
+enum rl_noted { RL_NOTED_NOT = 0, RL_NOTED_REJECTED = 1, RL_NOTED_OTHER = 2 };
+
+/* Those who listen there. */
+struct rl_rejection {
+	__u32 id; /* tells it from an earlier entry for the same port */
+	__u32 policy;
+	__s32 rejected; /* listeners that the policy rejects */
+	__s32 others;
 };
 
 /* Whose connections the destroy iterators take, and what they took. */

@@ -24,6 +24,7 @@ struct parcel {
 	__u32 payload;
 	bool is_stream; /* TCP */
 	bool begins;    /* a SYN without an acknowledgement */
+	bool ends;      /* FIN or RST: nothing new follows */
 };
 
 static __always_inline __u64 cost_of(__u64 bytes, __u64 cost)
@@ -62,7 +63,7 @@ __noinline int begin_allowance(struct rl_allowance *a, __u64 rate, __u64 now)
 {
 	if (!a || !rate)
 		return 0;
-	__u64 flows = a->last_active_flows ? a->last_active_flows : 1;
+	__u64 flows = a->present_flows ? a->present_flows : 1;
 	if (!a->limit_rate)
 		flows = 1;
 	a->limit_rate = rate;
@@ -85,7 +86,7 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 		return 0;
 	__u64 took = now - a->epoch_began_ns;
 	__u64 passed = a->passed_bytes - a->epoch_passed_bytes;
-	__u64 active = a->active_flows ? a->active_flows : 1;
+	__u64 active = (__s32)a->active_flows > 0 ? a->active_flows : 1; /* below 0 where a flow ended meanwhile */
 	__u64 fair = a->fair_rate;
 	__s64 level = (__s64)(now - RESERVE_NS - a->used_until_ns);
 	if (level < -(__s64)SECOND_NS)
@@ -111,8 +112,8 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 	}
 	set_fair(a, fair);
 	a->epoch++;
-	a->last_active_flows = a->active_flows;
-	a->last_active_streams = a->active_streams;
+	a->present_flows = active;
+	a->present_streams = (__s32)a->active_streams > 0 ? a->active_streams : 0;
 	a->active_flows = 0;
 	a->active_streams = 0;
 	a->epoch_drops = 0;
@@ -132,23 +133,55 @@ __noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, c
 		own->used_until_ns = parcel->now - OWN_BUCKET_NS;
 	__u32 last = own->epochs[place];
 	own->epochs[place] = epoch;
-	__u32 active = __sync_fetch_and_add(&a->active_flows, 1);
+	__sync_fetch_and_add(&a->active_flows, 1);
 	if (parcel->is_stream)
 		__sync_fetch_and_add(&a->active_streams, 1);
 	if (last && last + 1 == epoch)
 		return 0;
+	__s32 present = __sync_fetch_and_add(&a->present_flows, 1);
+	if (parcel->is_stream)
+		__sync_fetch_and_add(&a->present_streams, 1);
 	/* Connections that come and go leave the bucket full: nobody has to give way. */
 	__s64 level = (__s64)(parcel->now - a->used_until_ns);
 	if (level > (__s64)(BUCKET_NS - 20000000))
 		return 0;
-	if (active < a->last_active_flows)
-		active = a->last_active_flows;
 	__u64 fair = a->fair_rate;
-	if (active)
-		fair = fair * active / (active + 1);
+	if (present < 0)
+		present = 0;
+	if (present)
+		fair = fair * present / (present + 1);
 	/* Flows that begin together run the bucket down: an equal share at once. */
-	if (level < (__s64)(RESERVE_NS / 2) && fair > a->limit_rate / (active + 1))
-		fair = a->limit_rate / (active + 1);
+	if (level < (__s64)(RESERVE_NS / 2) && fair > a->limit_rate / (present + 1))
+		fair = a->limit_rate / (present + 1);
 	set_fair(a, fair);
+	return 0;
+}
+
+/* A flow that ends leaves its share to the others at once; else those that come and go would count for an epoch each. */
+__noinline int leave(struct rl_allowance *a, struct rl_share *own, __u32 place, __u64 now)
+{
+	if (!a || !own || place >= RL_PROCESS_POLICIES)
+		return 0;
+	__u32 epoch = a->epoch + 1;
+	__u32 last = own->epochs[place];
+	own->epochs[place] = 0;
+	if (!last || epoch - last > 1)
+		return 0;
+	if (last == epoch) {
+		__sync_fetch_and_sub(&a->active_flows, 1);
+		__sync_fetch_and_sub(&a->active_streams, 1);
+	}
+	__s32 present = __sync_fetch_and_sub(&a->present_flows, 1);
+	__sync_fetch_and_sub(&a->present_streams, 1);
+	if (present < 2)
+		return 0;
+	__u64 fair = a->fair_rate, next = fair * present / (present - 1);
+	/* As for those that join: no more than an equal share while the bucket is low. */
+	bool is_low = (__s64)(now - a->used_until_ns) < (__s64)(RESERVE_NS / 2);
+	__u64 ceiling = is_low ? a->limit_rate / (present - 1) : a->limit_rate + a->limit_rate / 8;
+	if (next > ceiling)
+		next = ceiling;
+	if (next > fair)
+		set_fair(a, next);
 	return 0;
 }

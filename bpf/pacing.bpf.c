@@ -107,6 +107,7 @@ static __always_inline bool is_near(__u64 a, __u64 b, __u32 shift)
 		if ((held)->clamp) { \
 			SET(context, SOL_TCP, TCP_BPF_SNDCWND_CLAMP, NO_CLAMP); \
 			(held)->clamp = 0; \
+			(held)->is_wide = 0; \
 		} \
 	})
 
@@ -197,7 +198,7 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 	if (common->skc_state == TCP_LISTEN) {
 		struct rl_process *p = get_process(s->owner);
 		bool is_known = p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation;
-		note_listener(is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, is_known);
+		note_listener(s, is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, true);
 		return 0;
 	}
 	int flags = 0;
@@ -214,9 +215,13 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 		return 0;
 	if (!has_window)
 		WITHDRAW(tp, held);
-	if (pace)
+	if (pace) {
+		bool is_new = !held->clamp;
 		PACE(tp, held, pace, tp->srtt_us, tp->mss_cache);
-	else
+		if (is_new && tp->snd_cwnd > held->clamp)
+			held->is_wide = 1;
+	} else {
 		RELEASE(tp, held);
+	}
 	return 0;
 }

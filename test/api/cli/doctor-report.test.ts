@@ -67,5 +67,8 @@ t.test('what is compared of suspected relays', async (t) => {
   t.match(text, /compared, by keyed hashes of samples; nobody is suspected at the moment\./);
   t.match(text, /1,000 of 1,100 pieces sent had come in; 7 made room too early, 5\.00 kB were not looked at/);
   const busy = { ...idle, attached: true, pairs: 64, pairsWaiting: 6 };
-  t.match(doctorLines(makeStatus({ fingerprints: busy })).join('\n'), /; 64 pairs at the moment, 6 more wait for room\./);
+  t.match(
+    doctorLines(makeStatus({ fingerprints: busy })).join('\n'),
+    /; 64 pairs at the moment, 6 more wait for room\./,
+  );
 });
