@@ -13,6 +13,7 @@ import {
   RL_PRINT_SOCKET_SIZE,
 } from '../bpf/layouts.ts';
 import type { BpfLink } from '../bpf/link.ts';
+import { UPDATE } from '../bpf/map.ts';
 import type { Mapping } from '../bpf/mapping.ts';
 import { BpfObject } from '../bpf/object.ts';
 import { Words } from '../bpf/words.ts';
@@ -66,6 +67,8 @@ export class Fingerprints implements Disposable {
   readonly #pairs = new Map<string, Watched>();
   /** Flows that are looked at, by number. */
   readonly #flows: (FlowIdentity | undefined)[];
+  /** Those of them that packets are found by: one for each socket and peer. */
+  readonly #named = new Set<number>();
   #nextNumber = 0;
   #waiting = 0;
   /** Of flows that are no longer looked at. */
@@ -170,35 +173,36 @@ export class Fingerprints implements Disposable {
     }
     words.setU32(at + RL_PRINT_FLOW_OFFSET.process, flow.slot);
     this.#flows[number] = flow;
-    this.#name(flow, number);
+    if (this.#name(flow, number)) this.#named.add(number);
   }
 
-  /** Tells the programs by which socket, and which peer, a packet is the flow's. */
-  #name(flow: FlowIdentity, number: number): void {
+  /** Tells the programs by which socket, and which peer, a packet is the flow's. False where it is another process's, too. */
+  #name(flow: FlowIdentity, number: number): boolean {
     const object = this.#object as BpfObject;
     const socket = Buffer.alloc(RL_PRINT_SOCKET_SIZE);
     if (isDatagram(flow)) {
       const value = Buffer.alloc(4);
       value.writeUInt32LE(number);
-      object.map('print_peers').update(encodePeer(flow), value);
       socket.writeUInt32LE(1, RL_PRINT_SOCKET_OFFSET.byPeer);
-    } else {
-      socket.writeUInt32LE(number, RL_PRINT_SOCKET_OFFSET.number);
+      object.map('print_sockets').update(encodeCookie(flow), socket);
+      return object.map('print_peers').update(encodePeer(flow), value, UPDATE.onlyNew);
     }
-    object.map('print_sockets').update(encodeCookie(flow), socket);
+    socket.writeUInt32LE(number, RL_PRINT_SOCKET_OFFSET.number);
+    return object.map('print_sockets').update(encodeCookie(flow), socket, UPDATE.onlyNew);
   }
 
   #remove(numbers: readonly number[]): void {
     const object = this.#object as BpfObject;
-    const removed = numbers.map((number) => this.#flows[number] as FlowIdentity);
+    const removed = numbers.map((number) => ({ flow: this.#flows[number] as FlowIdentity, number }));
     for (const number of numbers) {
       this.#addTotals(this.#before, number);
       this.#flows[number] = undefined;
     }
-    const rest = this.#flows.filter((flow) => flow !== undefined);
-    for (const flow of removed) {
-      if (isDatagram(flow)) object.map('print_peers').delete(encodePeer(flow));
-      if (!rest.some(({ cookie }) => cookie === flow.cookie)) object.map('print_sockets').delete(encodeCookie(flow));
+    for (const { flow, number } of removed) {
+      const isNamed = this.#named.delete(number);
+      const isLast = !this.#flows.some((other) => other?.cookie === flow.cookie);
+      if (isDatagram(flow) && isNamed) object.map('print_peers').delete(encodePeer(flow));
+      if (isDatagram(flow) ? isLast : isNamed) object.map('print_sockets').delete(encodeCookie(flow));
     }
     this.#wipe(new Set(numbers));
   }

@@ -104,9 +104,10 @@ export class FlowTable {
     return { flows, pairs };
   }
 
-  /** Who a flow is; undefined once it was given back. */
+  /** Who a flow is; undefined once it was given back, and for what is no id. */
   identify(id: number): FlowIdentity | undefined {
     const index = id % TWO_32;
+    if (!(index > 0 && index < this.#end())) return undefined;
     this.#reach(index + 1);
     return this.#idOf(index) === id ? this.#identityOf(index) : undefined;
   }

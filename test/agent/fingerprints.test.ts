@@ -81,6 +81,22 @@ t.test('a flow goes when its last pair does', async (t) => {
   );
 });
 
+t.test('a socket of two processes is looked at for one of them', async (t) => {
+  using fingerprints = new Fingerprints(findCgroupRoot());
+  for (const protocol of [6, 17]) {
+    const shared = { protocol, cookie: 2n ** 63n };
+    const [one, other] = [pairOf(1, 2, { protocol }), pairOf(3, 4, { protocol })];
+    one.source = makeIdentity(1, shared);
+    other.source = makeIdentity(3, { ...shared, slot: 8 });
+    const begin = protocol * 100_000;
+    fingerprints.watch([one, other], begin);
+    fingerprints.watch([other], begin + 10_001);
+    t.match(fingerprints.status(), { pairs: 1 });
+    fingerprints.watch([], begin + 30_000);
+    t.match(fingerprints.status(), { pairs: 0, attached: false });
+  }
+});
+
 t.test('there is room for 128 flows: who comes later waits, and is counted', async (t) => {
   using fingerprints = new Fingerprints(findCgroupRoot());
   const many = Array.from({ length: 70 }, (_, index) => pairOf(2 * index + 1, 2 * index + 2));
