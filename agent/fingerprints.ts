@@ -159,8 +159,22 @@ export class Fingerprints implements Disposable {
     if (gone.length > 0) this.#remove(gone);
     for (const flow of this.#flows) if (flow) wanted.delete(flow.id);
     for (const flow of wanted.values()) this.#add(flow);
+    this.#filter();
     if (this.#pairs.size === 0) this.#detach();
     else if (this.#links.length === 0) this.#attach();
+  }
+
+  /** Packets of all other sockets need no look-up. */
+  #filter(): void {
+    const { filter } = this.#views as Views;
+    const bits = new BigUint64Array(filter.length);
+    const size = 64 * bits.length;
+    for (const flow of this.#flows) {
+      if (!flow) continue;
+      const bit = Number(flow.cookie % BigInt(size));
+      bits[bit >>> 6] = (bits[bit >>> 6] as bigint) | (1n << BigInt(bit % 64));
+    }
+    filter.set(bits);
   }
 
   #add(flow: FlowIdentity): void {
@@ -268,22 +282,25 @@ interface Views extends Disposable {
   readonly flows: Uint8Array;
   readonly prints: Uint8Array;
   readonly halves: Uint8Array;
+  readonly filter: BigUint64Array;
 }
 
 /** In `rl_print.state`: the number of the flow that a piece came in on. */
 const SOURCE_OFFSET = RL_PRINT_OFFSET.state + 2;
 
 function mapViews(object: BpfObject): Views {
-  const [flows, prints, halves] = ['print_flows', 'prints', 'print_halves'].map((name) =>
+  const { map: bss, offset, size } = object.global('print_filter');
+  const [flows, prints, halves, globals] = ['print_flows', 'prints', 'print_halves', bss].map((name) =>
     object.map(name).mmap({ writable: true }),
-  ) as [Mapping, Mapping, Mapping];
+  ) as [Mapping, Mapping, Mapping, Mapping];
   return {
     words: new Words(flows.buffer),
     flows: new Uint8Array(flows.buffer),
     prints: new Uint8Array(prints.buffer),
     halves: new Uint8Array(halves.buffer),
+    filter: new BigUint64Array(globals.buffer, offset, size / 8),
     [Symbol.dispose]: () => {
-      for (const mapping of [flows, prints, halves]) mapping[Symbol.dispose]();
+      for (const mapping of [flows, prints, halves, globals]) mapping[Symbol.dispose]();
     },
   };
 }

@@ -14,7 +14,7 @@
  * Pieces of few different bytes (silence, zeros) are not taken.
  *
  * Hooks:  cgroup_skb/ingress and cgroup_skb/egress on the root cgroup, while anybody is suspected.
- * Cost:   a socket's cookie and a hash look-up for each packet of anybody; for those of suspected flows some
+ * Cost:   a socket's cookie and a bit for each packet of anybody; for those of suspected flows some
  *         nanoseconds a byte, of at most LOOKED_BYTES a second, flow and direction.
  * Blind:  re-encrypted or compressed relays; messages below LEAST_BYTES; MPTCP, AF_UNIX.
  */
@@ -50,6 +50,13 @@ enum { RX = 0, TX = 1 };
 
 /* Random at each start; the first one is odd. */
 const volatile __u64 print_key[4] = {};
+
+/*
+ * A bit for each socket that is looked at, by its cookie's low bits: all others' packets are done with here. Written by
+ * the agent.
+ */
+#define FILTER_BITS 4096
+volatile __u64 print_filter[FILTER_BITS / 64];
 
 /* By cookie. */
 struct {
@@ -392,6 +399,8 @@ static __noinline int look(struct __sk_buff *skb, __u64 cookie, struct rl_print_
 static __always_inline int look_at(struct __sk_buff *skb, __u32 direction)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
+	if (!(print_filter[cookie / 64 % (FILTER_BITS / 64)] >> cookie % 64 & 1))
+		return 1;
 	struct rl_print_socket *socket = bpf_map_lookup_elem(&print_sockets, &cookie);
 	if (socket)
 		look(skb, cookie, socket, direction);
