@@ -82,6 +82,8 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   if (!accounting.adopted) books.begin();
   const flows = new FlowTable({
     flows: stack.use(new ArrayWindow(accounting.map('flows'))),
+    incomes: stack.use(new ArrayWindow(accounting.map('incomes'))),
+    settle: () => accounting.settleFlows(),
     used: () => Number(accounting.totals.getBigUint64(RL_TOTALS_OFFSET.flowsUsed, true)),
     capacity: accounting.map('flows').info.maxEntries,
     free: accounting.map('free_flows'),

@@ -194,32 +194,24 @@ export function readRlFifo(view: DataView, offset: number): RlFifo {
   };
 }
 
-/** `struct rl_flow`, 584 bytes. */
+/** `struct rl_flow`, 592 bytes. */
 export interface RlFlow {
-  readonly credit: number;
-  readonly lastReceiveNs: bigint;
-  readonly received: number;
-  readonly hostHash: bigint;
-  readonly expired: number;
-  readonly listedNs: bigint;
-  readonly receives: number;
-  readonly lastReceiveBytes: number;
-  readonly lastRun: number;
+  readonly firstNs: bigint;
   readonly generation: number;
-  readonly gaps: readonly number[];
-  readonly receivedSizes: readonly number[];
+  readonly closed: number;
+  readonly expired: number;
   readonly sent: number;
   readonly unmatched: number;
   readonly selfMatched: number;
-  readonly partner: number;
   readonly firstSource: number;
   readonly lastSendNs: bigint;
   readonly sends: number;
-  readonly rivals: number;
-  readonly first: RlPair;
+  readonly gaps: readonly number[];
+  readonly receivedSizes: readonly number[];
   readonly sentSizes: readonly number[];
-  readonly closed: number;
-  readonly firstNs: bigint;
+  readonly first: RlPair;
+  readonly outgo: RlOutgo;
+  readonly hostHash: bigint;
   readonly cookie: bigint;
   readonly localSocket: bigint;
   readonly remoteSocket: bigint;
@@ -235,87 +227,71 @@ export interface RlFlow {
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_FLOW_SIZE = 584;
+export const RL_FLOW_SIZE = 592;
 export const RL_FLOW_OFFSET = {
-  credit: 0,
-  lastReceiveNs: 8,
-  received: 16,
-  hostHash: 24,
-  expired: 32,
-  listedNs: 40,
-  receives: 48,
-  lastReceiveBytes: 52,
-  lastRun: 56,
-  generation: 60,
-  gaps: 64,
-  receivedSizes: 168,
-  sent: 200,
-  unmatched: 208,
-  selfMatched: 216,
-  partner: 224,
-  firstSource: 232,
-  lastSendNs: 240,
-  sends: 248,
-  rivals: 252,
-  first: 256,
-  sentSizes: 456,
-  closed: 488,
-  firstNs: 496,
-  cookie: 504,
-  localSocket: 512,
-  remoteSocket: 520,
-  slot: 528,
-  processGeneration: 532,
-  netns: 536,
-  family: 540,
-  protocol: 542,
-  localPort: 544,
-  remotePort: 546,
-  opened: 548,
-  scope: 549,
-  localAddress: 552,
-  remoteAddress: 568,
+  firstNs: 0,
+  generation: 8,
+  closed: 12,
+  expired: 16,
+  sent: 24,
+  unmatched: 32,
+  selfMatched: 40,
+  firstSource: 48,
+  lastSendNs: 56,
+  sends: 64,
+  gaps: 68,
+  receivedSizes: 172,
+  sentSizes: 204,
+  first: 240,
+  outgo: 440,
+  hostHash: 504,
+  cookie: 512,
+  localSocket: 520,
+  remoteSocket: 528,
+  slot: 536,
+  processGeneration: 540,
+  netns: 544,
+  family: 548,
+  protocol: 550,
+  localPort: 552,
+  remotePort: 554,
+  opened: 556,
+  scope: 557,
+  localAddress: 560,
+  remoteAddress: 576,
 } as const;
 export function readRlFlow(view: DataView, offset: number): RlFlow {
   return {
-    credit: readU64(view, offset),
-    lastReceiveNs: view.getBigUint64(offset + 8, true),
-    received: readU64(view, offset + 16),
-    hostHash: view.getBigUint64(offset + 24, true),
-    expired: readU64(view, offset + 32),
-    listedNs: view.getBigUint64(offset + 40, true),
-    receives: view.getUint32(offset + 48, true),
-    lastReceiveBytes: view.getUint32(offset + 52, true),
-    lastRun: view.getUint32(offset + 56, true),
-    generation: view.getUint32(offset + 60, true),
-    gaps: readArray(26, (i) => view.getUint32(offset + 64 + i * 4, true)),
-    receivedSizes: readArray(16, (i) => view.getUint16(offset + 168 + i * 2, true)),
-    sent: readU64(view, offset + 200),
-    unmatched: readU64(view, offset + 208),
-    selfMatched: readU64(view, offset + 216),
-    partner: readU64(view, offset + 224),
-    firstSource: readU64(view, offset + 232),
-    lastSendNs: view.getBigUint64(offset + 240, true),
-    sends: view.getUint32(offset + 248, true),
-    rivals: view.getUint32(offset + 252, true),
-    first: readRlPair(view, offset + 256),
-    sentSizes: readArray(16, (i) => view.getUint16(offset + 456 + i * 2, true)),
-    closed: view.getUint32(offset + 488, true),
-    firstNs: view.getBigUint64(offset + 496, true),
-    cookie: view.getBigUint64(offset + 504, true),
-    localSocket: view.getBigUint64(offset + 512, true),
-    remoteSocket: view.getBigUint64(offset + 520, true),
-    slot: view.getUint32(offset + 528, true),
-    processGeneration: view.getUint32(offset + 532, true),
-    netns: view.getUint32(offset + 536, true),
-    family: view.getUint16(offset + 540, true),
-    protocol: view.getUint16(offset + 542, true),
-    localPort: view.getUint16(offset + 544, true),
-    remotePort: view.getUint16(offset + 546, true),
-    opened: view.getUint8(offset + 548),
-    scope: view.getUint8(offset + 549),
-    localAddress: readBytes(view, offset + 552, 16),
-    remoteAddress: readBytes(view, offset + 568, 16),
+    firstNs: view.getBigUint64(offset, true),
+    generation: view.getUint32(offset + 8, true),
+    closed: view.getUint32(offset + 12, true),
+    expired: readU64(view, offset + 16),
+    sent: readU64(view, offset + 24),
+    unmatched: readU64(view, offset + 32),
+    selfMatched: readU64(view, offset + 40),
+    firstSource: readU64(view, offset + 48),
+    lastSendNs: view.getBigUint64(offset + 56, true),
+    sends: view.getUint32(offset + 64, true),
+    gaps: readArray(26, (i) => view.getUint32(offset + 68 + i * 4, true)),
+    receivedSizes: readArray(16, (i) => view.getUint16(offset + 172 + i * 2, true)),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 204 + i * 2, true)),
+    first: readRlPair(view, offset + 240),
+    outgo: readRlOutgo(view, offset + 440),
+    hostHash: view.getBigUint64(offset + 504, true),
+    cookie: view.getBigUint64(offset + 512, true),
+    localSocket: view.getBigUint64(offset + 520, true),
+    remoteSocket: view.getBigUint64(offset + 528, true),
+    slot: view.getUint32(offset + 536, true),
+    processGeneration: view.getUint32(offset + 540, true),
+    netns: view.getUint32(offset + 544, true),
+    family: view.getUint16(offset + 548, true),
+    protocol: view.getUint16(offset + 550, true),
+    localPort: view.getUint16(offset + 552, true),
+    remotePort: view.getUint16(offset + 554, true),
+    opened: view.getUint8(offset + 556),
+    scope: view.getUint8(offset + 557),
+    localAddress: readBytes(view, offset + 560, 16),
+    remoteAddress: readBytes(view, offset + 576, 16),
   };
 }
 
@@ -348,6 +324,44 @@ export function readRlHeld(view: DataView, offset: number): RlHeld {
     window: view.getUint32(offset + 64, true),
     ownWindow: view.getUint32(offset + 68, true),
     isWide: view.getUint32(offset + 72, true),
+  };
+}
+
+/** `struct rl_income`, 64 bytes. */
+export interface RlIncome {
+  readonly credit: number;
+  readonly lastReceiveNs: bigint;
+  readonly received: number;
+  readonly generation: number;
+  readonly host: number;
+  readonly lastReceiveBytes: number;
+  readonly lastRun: number;
+  readonly listed: number;
+  readonly gaps: Uint8Array;
+}
+export const RL_INCOME_SIZE = 64;
+export const RL_INCOME_OFFSET = {
+  credit: 0,
+  lastReceiveNs: 8,
+  received: 16,
+  generation: 24,
+  host: 28,
+  lastReceiveBytes: 32,
+  lastRun: 36,
+  listed: 40,
+  gaps: 44,
+} as const;
+export function readRlIncome(view: DataView, offset: number): RlIncome {
+  return {
+    credit: readU64(view, offset),
+    lastReceiveNs: view.getBigUint64(offset + 8, true),
+    received: readU64(view, offset + 16),
+    generation: view.getUint32(offset + 24, true),
+    host: view.getUint32(offset + 28, true),
+    lastReceiveBytes: view.getUint32(offset + 32, true),
+    lastRun: view.getUint32(offset + 36, true),
+    listed: view.getUint32(offset + 40, true),
+    gaps: readBytes(view, offset + 44, 20),
   };
 }
 
@@ -494,6 +508,53 @@ export function readRlListener(view: DataView, offset: number): RlListener {
   return {
     netns: view.getUint32(offset, true),
     port: view.getUint32(offset + 4, true),
+  };
+}
+
+/** `struct rl_outgo`, 64 bytes. */
+export interface RlOutgo {
+  readonly partner: number;
+  readonly lastSendNs: bigint;
+  readonly sent: number;
+  readonly moved: number;
+  readonly unmatched: number;
+  readonly selfMatched: number;
+  readonly position: number;
+  readonly sends: number;
+  readonly moves: number;
+  readonly rivals: number;
+  readonly isFirst: number;
+  readonly log: readonly number[];
+}
+export const RL_OUTGO_SIZE = 64;
+export const RL_OUTGO_OFFSET = {
+  partner: 0,
+  lastSendNs: 8,
+  sent: 16,
+  moved: 20,
+  unmatched: 24,
+  selfMatched: 28,
+  position: 32,
+  sends: 36,
+  moves: 37,
+  rivals: 38,
+  isFirst: 39,
+  log: 40,
+} as const;
+export function readRlOutgo(view: DataView, offset: number): RlOutgo {
+  return {
+    partner: readU64(view, offset),
+    lastSendNs: view.getBigUint64(offset + 8, true),
+    sent: view.getUint32(offset + 16, true),
+    moved: view.getUint32(offset + 20, true),
+    unmatched: view.getUint32(offset + 24, true),
+    selfMatched: view.getUint32(offset + 28, true),
+    position: view.getUint32(offset + 32, true),
+    sends: view.getUint8(offset + 36),
+    moves: view.getUint8(offset + 37),
+    rivals: view.getUint8(offset + 38),
+    isFirst: view.getUint8(offset + 39),
+    log: readArray(6, (i) => view.getUint32(offset + 40 + i * 4, true)),
   };
 }
 
@@ -841,7 +902,7 @@ export function readRlShare(view: DataView, offset: number): RlShare {
   };
 }
 
-/** `struct rl_socket`, 128 bytes. */
+/** `struct rl_socket`, 184 bytes. */
 export interface RlSocket {
   readonly owner: number;
   readonly ownerGeneration: number;
@@ -851,20 +912,21 @@ export interface RlSocket {
   readonly accepted: number;
   readonly connected: number;
   readonly nameless: number;
-  readonly pendingSinceNs: bigint;
-  readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
   readonly flow: number;
   readonly flowOwner: number;
-  readonly peerPort: number;
-  readonly peerAddress: Uint8Array;
   readonly copiedSeq: number;
   readonly urgentSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
+  readonly peerPort: number;
+  readonly outgo: RlOutgo;
+  readonly pendingSinceNs: bigint;
+  readonly pending: readonly RlWire[];
   readonly peerFlow: number;
+  readonly peerAddress: Uint8Array;
 }
-export const RL_SOCKET_SIZE = 128;
+export const RL_SOCKET_SIZE = 184;
 export const RL_SOCKET_OFFSET = {
   owner: 0,
   ownerGeneration: 4,
@@ -874,18 +936,19 @@ export const RL_SOCKET_OFFSET = {
   accepted: 12,
   connected: 13,
   nameless: 14,
-  pendingSinceNs: 16,
-  pending: 24,
-  payload: 56,
-  flow: 72,
-  flowOwner: 80,
-  peerPort: 84,
-  peerAddress: 88,
-  copiedSeq: 104,
-  urgentSeq: 108,
-  copiedValid: 112,
-  urgentValid: 113,
-  peerFlow: 120,
+  payload: 16,
+  flow: 32,
+  flowOwner: 40,
+  copiedSeq: 44,
+  urgentSeq: 48,
+  copiedValid: 52,
+  urgentValid: 53,
+  peerPort: 54,
+  outgo: 56,
+  pendingSinceNs: 120,
+  pending: 128,
+  peerFlow: 160,
+  peerAddress: 168,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -897,18 +960,19 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
     nameless: view.getUint8(offset + 14),
-    pendingSinceNs: view.getBigUint64(offset + 16, true),
-    pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
-    payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
-    flow: readU64(view, offset + 72),
-    flowOwner: view.getUint32(offset + 80, true),
-    peerPort: view.getUint16(offset + 84, true),
-    peerAddress: readBytes(view, offset + 88, 16),
-    copiedSeq: view.getUint32(offset + 104, true),
-    urgentSeq: view.getUint32(offset + 108, true),
-    copiedValid: view.getUint8(offset + 112),
-    urgentValid: view.getUint8(offset + 113),
-    peerFlow: readU64(view, offset + 120),
+    payload: readArray(2, (i) => readU64(view, offset + 16 + i * 8)),
+    flow: readU64(view, offset + 32),
+    flowOwner: view.getUint32(offset + 40, true),
+    copiedSeq: view.getUint32(offset + 44, true),
+    urgentSeq: view.getUint32(offset + 48, true),
+    copiedValid: view.getUint8(offset + 52),
+    urgentValid: view.getUint8(offset + 53),
+    peerPort: view.getUint16(offset + 54, true),
+    outgo: readRlOutgo(view, offset + 56),
+    pendingSinceNs: view.getBigUint64(offset + 120, true),
+    pending: readArray(2, (i) => readRlWire(view, offset + 128 + i * 16)),
+    peerFlow: readU64(view, offset + 160),
+    peerAddress: readBytes(view, offset + 168, 16),
   };
 }
 
@@ -1240,48 +1304,40 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_flow',
-    size: 584,
+    size: 592,
     fields: {
-      credit: [0, 'u64'],
-      last_receive_ns: [8, 'u64'],
-      received: [16, 'u64'],
-      host_hash: [24, 'u64'],
-      expired: [32, 'u64'],
-      listed_ns: [40, 'u64'],
-      receives: [48, 'u32'],
-      last_receive_bytes: [52, 'u32'],
-      last_run: [56, 'u32'],
-      generation: [60, 'u32'],
-      gaps: [64, 'u32[26]'],
-      received_sizes: [168, 'u16[16]'],
-      sent: [200, 'u64'],
-      unmatched: [208, 'u64'],
-      self_matched: [216, 'u64'],
-      partner: [224, 'u64'],
-      first_source: [232, 'u64'],
-      last_send_ns: [240, 'u64'],
-      sends: [248, 'u32'],
-      rivals: [252, 'u32'],
-      first: [256, 'struct rl_pair'],
-      sent_sizes: [456, 'u16[16]'],
-      closed: [488, 'u32'],
-      reserved2: [492, 'u32'],
-      first_ns: [496, 'u64'],
-      cookie: [504, 'u64'],
-      local_socket: [512, 'u64'],
-      remote_socket: [520, 'u64'],
-      slot: [528, 'u32'],
-      process_generation: [532, 'u32'],
-      netns: [536, 'u32'],
-      family: [540, 'u16'],
-      protocol: [542, 'u16'],
-      local_port: [544, 'u16'],
-      remote_port: [546, 'u16'],
-      opened: [548, 'u8'],
-      scope: [549, 'u8'],
-      reserved: [550, 'u8[2]'],
-      local_address: [552, 'u8[16]'],
-      remote_address: [568, 'u8[16]'],
+      first_ns: [0, 'u64'],
+      generation: [8, 'u32'],
+      closed: [12, 'u32'],
+      expired: [16, 'u64'],
+      sent: [24, 'u64'],
+      unmatched: [32, 'u64'],
+      self_matched: [40, 'u64'],
+      first_source: [48, 'u64'],
+      last_send_ns: [56, 'u64'],
+      sends: [64, 'u32'],
+      gaps: [68, 'u32[26]'],
+      received_sizes: [172, 'u16[16]'],
+      sent_sizes: [204, 'u16[16]'],
+      reserved2: [236, 'u32'],
+      first: [240, 'struct rl_pair'],
+      outgo: [440, 'struct rl_outgo'],
+      host_hash: [504, 'u64'],
+      cookie: [512, 'u64'],
+      local_socket: [520, 'u64'],
+      remote_socket: [528, 'u64'],
+      slot: [536, 'u32'],
+      process_generation: [540, 'u32'],
+      netns: [544, 'u32'],
+      family: [548, 'u16'],
+      protocol: [550, 'u16'],
+      local_port: [552, 'u16'],
+      remote_port: [554, 'u16'],
+      opened: [556, 'u8'],
+      scope: [557, 'u8'],
+      reserved: [558, 'u8[2]'],
+      local_address: [560, 'u8[16]'],
+      remote_address: [576, 'u8[16]'],
     },
   },
   {
@@ -1296,6 +1352,21 @@ export const layouts: readonly Layout[] = [
       own_window: [68, 'u32'],
       is_wide: [72, 'u32'],
       reserved: [76, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_income',
+    size: 64,
+    fields: {
+      credit: [0, 'u64'],
+      last_receive_ns: [8, 'u64'],
+      received: [16, 'u64'],
+      generation: [24, 'u32'],
+      host: [28, 'u32'],
+      last_receive_bytes: [32, 'u32'],
+      last_run: [36, 'u32'],
+      listed: [40, 'u32'],
+      gaps: [44, 'u8[20]'],
     },
   },
   {
@@ -1362,6 +1433,24 @@ export const layouts: readonly Layout[] = [
     fields: {
       netns: [0, 'u32'],
       port: [4, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_outgo',
+    size: 64,
+    fields: {
+      partner: [0, 'u64'],
+      last_send_ns: [8, 'u64'],
+      sent: [16, 'u32'],
+      moved: [20, 'u32'],
+      unmatched: [24, 'u32'],
+      self_matched: [28, 'u32'],
+      position: [32, 'u32'],
+      sends: [36, 'u8'],
+      moves: [37, 'u8'],
+      rivals: [38, 'u8'],
+      is_first: [39, 'u8'],
+      log: [40, 'u32[6]'],
     },
   },
   {
@@ -1515,7 +1604,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_socket',
-    size: 128,
+    size: 184,
     fields: {
       owner: [0, 'u32'],
       owner_generation: [4, 'u32'],
@@ -1526,20 +1615,19 @@ export const layouts: readonly Layout[] = [
       connected: [13, 'u8'],
       nameless: [14, 'u8'],
       reserved: [15, 'u8'],
-      pending_since_ns: [16, 'u64'],
-      pending: [24, 'struct rl_wire[2]'],
-      payload: [56, 'u64[2]'],
-      flow: [72, 'u64'],
-      flow_owner: [80, 'u32'],
-      peer_port: [84, 'u16'],
-      reserved3: [86, 'u16'],
-      peer_address: [88, 'u8[16]'],
-      copied_seq: [104, 'u32'],
-      urgent_seq: [108, 'u32'],
-      copied_valid: [112, 'u8'],
-      urgent_valid: [113, 'u8'],
-      reserved2: [114, 'u8[6]'],
-      peer_flow: [120, 'u64'],
+      payload: [16, 'u64[2]'],
+      flow: [32, 'u64'],
+      flow_owner: [40, 'u32'],
+      copied_seq: [44, 'u32'],
+      urgent_seq: [48, 'u32'],
+      copied_valid: [52, 'u8'],
+      urgent_valid: [53, 'u8'],
+      peer_port: [54, 'u16'],
+      outgo: [56, 'struct rl_outgo'],
+      pending_since_ns: [120, 'u64'],
+      pending: [128, 'struct rl_wire[2]'],
+      peer_flow: [160, 'u64'],
+      peer_address: [168, 'u8[16]'],
     },
   },
   {

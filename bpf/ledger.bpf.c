@@ -25,17 +25,20 @@
 #define FRAMING 64
 /* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */
 #define RIVALS 3
-/* The process's list of sources is the fallback, and may lag by this much. */
-#define LIST_NS 100000000ULL
+/* The process's list of sources is the fallback, and may lag by so many times 2^20 ns. */
+#define LIST_SHIFT 20
+#define LIST_INTERVAL 95
 /* Reading the clock is the dearest step on some hosts: once a run of the thread, and every so many events. */
 #define CLOCK_EVENTS 8
+/* A flow's record is brought up to date after so many sends, or one of so many bytes. */
+#define SETTLE_SENDS 128
+#define SETTLE_BYTES (1U << 24)
 
 enum { SPENT = 0, TRIED = 1, PAID = 2 };
 
 /* One send while it looks for its sources. */
 struct sending {
 	__u64 flow;
-	__u64 host_hash;
 	__u64 now;
 	__u64 need;
 	__u64 best;
@@ -43,6 +46,7 @@ struct sending {
 	__u64 last;
 	__u32 bytes;
 	__u32 run;
+	__u32 host; /* of `flow`; known once another than the first source is asked */
 	__u32 same_host;
 	__u32 last_was_receive;
 };
@@ -56,22 +60,24 @@ static __always_inline __u64 mix(__u64 x)
 	return x ^ x >> 33;
 }
 
+/* The length in bits of a number below 2^32 in which all bits below the highest are set, by a de Bruijn product's top. */
+static const __u8 lengths[32] = {1, 10, 2,  11, 14, 22, 3, 30, 12, 15, 17, 19, 27, 23, 4, 31,
+				 9, 13, 21, 29, 16, 18, 26, 8, 20, 28, 24, 7,  25, 6,  5, 32};
+
+/* Without branches, as nothing foretells them. */
 static __always_inline __u32 lag_bucket(__u64 ns)
 {
 	__u64 units = ns >> 10;
-	__u32 bucket = 1;
 
-	if (!units)
-		return 0;
-	if (units >> 32)
+	if (units >> (RL_LAG_BUCKETS - 2))
 		return RL_LAG_BUCKETS - 1;
-#pragma unroll
-	for (int bits = 16; bits; bits >>= 1)
-		if (units >> bits) {
-			units >>= bits;
-			bucket += bits;
-		}
-	return bucket < RL_LAG_BUCKETS ? bucket : RL_LAG_BUCKETS - 1;
+	__u32 bits = units;
+	bits |= bits >> 1;
+	bits |= bits >> 2;
+	bits |= bits >> 4;
+	bits |= bits >> 8;
+	bits |= bits >> 16;
+	return (lengths[(bits * 0x07C4ACDDU) >> 27] - ((__u64)(bits - 1ULL) >> 63)) & 31; /* the verifier sees no difference */
 }
 
 static __always_inline __u32 size_class(__u32 bytes)
@@ -135,9 +141,10 @@ static __always_inline __u64 host_of(struct rl_flow *f)
 	return mix(high + mix(low + mix(port)));
 }
 
-static __noinline int describe_flow(struct sock *sk, struct rl_socket *s, struct rl_flow *f, struct rl_thread *thread)
+static __noinline int describe_flow(struct sock *sk, struct rl_socket *s, struct rl_flow *f, struct rl_income *income,
+				    struct rl_thread *thread)
 {
-	if (!s || !f)
+	if (!s || !f || !income)
 		return 0;
 	f->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	f->protocol = BPF_CORE_READ(sk, sk_protocol);
@@ -162,6 +169,7 @@ static __noinline int describe_flow(struct sock *sk, struct rl_socket *s, struct
 		}
 	}
 	f->host_hash = host_of(f);
+	income->host = f->host_hash;
 	return 0;
 }
 
@@ -184,7 +192,7 @@ static __noinline __u64 find_peer_flow(struct sock *sk, struct rl_socket *s, str
 	struct rl_flow *f = get_flow(id);
 	if (!f)
 		return 0;
-	describe_flow(sk, s, f, thread);
+	describe_flow(sk, s, f, get_income(id), thread);
 	if (bpf_map_update_elem(&peer_flows, &key, &id, BPF_ANY))
 		count_lost(RL_LOST_FLOW);
 	return id;
@@ -194,10 +202,11 @@ static __noinline __u64 find_flow_slow(struct sock *sk, struct rl_socket *s, str
 {
 	if (!s || !p)
 		return 0;
+	leave_flow(s);
 	__u64 id = make_flow(p, slot);
 	struct rl_flow *f = get_flow(id);
 	if (f)
-		describe_flow(sk, s, f, NULL);
+		describe_flow(sk, s, f, get_income(id), NULL);
 	s->flow = id;
 	s->flow_owner = slot;
 	return id;
@@ -246,23 +255,27 @@ static __always_inline __u64 find_flow(struct sock *sk, struct rl_socket *s, str
 {
 	if (s->protocol == RL_UDP && sk->__sk_common.skc_family != AF_UNIX && !sk->__sk_common.skc_dport)
 		return find_datagram_flow(sk, s, p, slot, thread);
-	if (s->flow && s->flow_owner == slot && get_flow(s->flow))
+	if (s->flow && s->flow_owner == slot && get_income(s->flow))
 		return s->flow;
 	return find_flow_slow(sk, s, p, slot);
 }
 
-static __noinline struct rl_pair *find_pair_slow(__u64 source, __u64 destination, struct rl_flow *from, struct rl_flow *to)
+/* The first source is the pair that the flow itself holds. */
+static __noinline struct rl_pair *find_pair(__u64 source, __u64 destination, struct rl_income *from, struct rl_outgo *to)
 {
 	struct rl_pair_key key = {.source = source, .destination = destination};
+	struct rl_flow *f = get_flow(destination);
 	__u32 zero = 0;
 
-	if (!from || !to)
+	if (!from || !to || !f)
 		return NULL;
-	if (!to->first_source) {
-		to->first_source = source;
-		to->first.position = from->received - from->last_receive_bytes;
-		return &to->first;
+	if (!f->first_source) {
+		f->first_source = source;
+		to->position = from->received - from->last_receive_bytes;
+		return &f->first;
 	}
+	if (f->first_source == source)
+		return &f->first;
 	struct rl_pair *pair = bpf_map_lookup_elem(&pairs, &key);
 	if (pair)
 		return pair;
@@ -277,27 +290,15 @@ static __noinline struct rl_pair *find_pair_slow(__u64 source, __u64 destination
 	return bpf_map_lookup_elem(&pairs, &key);
 }
 
-static __always_inline struct rl_pair *find_pair(__u64 source, __u64 destination, struct rl_flow *from, struct rl_flow *to)
-{
-	return to->first_source == source ? &to->first : find_pair_slow(source, destination, from, to);
-}
-
 /* Takes up to `wanted` from the flow's credit, which other threads may be taking from as well. */
-static __always_inline __u64 take_credit(struct rl_flow *f, __u64 wanted)
+static __always_inline __u64 take_credit(struct rl_income *from, __u64 wanted)
 {
-	__s64 left = __sync_fetch_and_add(&f->credit, -wanted) - wanted;
+	__s64 left = __sync_fetch_and_add(&from->credit, -wanted) - wanted;
 
 	if (left >= 0)
 		return wanted;
-	__sync_fetch_and_add(&f->credit, -left);
+	__sync_fetch_and_add(&from->credit, -left);
 	return (__s64)wanted + left > 0 ? wanted + left : 0;
-}
-
-static __always_inline void note_lag(struct rl_pair *pair, __u64 ns)
-{
-	__u32 bucket = lag_bucket(ns);
-	if (bucket < RL_LAG_BUCKETS)
-		pair->lags[bucket]++;
 }
 
 static __always_inline bool is_paid(const struct sending *sending)
@@ -305,68 +306,119 @@ static __always_inline bool is_paid(const struct sending *sending)
 	return sending->need <= FRAMING || sending->need <= sending->bytes / 16;
 }
 
-static __always_inline int pay(struct sending *sending, struct rl_flow *to, __u64 source, bool is_partner)
+/* What there is to remember of a move beside its bytes, as add_move() takes it. */
+static __always_inline __u32 describe_move(const struct sending *sending, struct rl_income *from, __u64 source,
+					   bool is_settled)
 {
-	struct rl_flow *from = get_flow(source);
+	__u32 move = lag_bucket(sending->now - from->last_receive_ns);
+
+	if (is_settled)
+		move |= MOVE_SETTLED;
+	if (from->last_run == sending->run)
+		move |= MOVE_SAME_RUN;
+	if (sending->last == source && sending->last_was_receive) {
+		__u32 received = from->last_receive_bytes, sent = sending->bytes;
+		move |= MOVE_DIRECT;
+		if ((received | sent) <= MOVE_SIZE)
+			move |= received << MOVE_RECEIVED | sent << MOVE_SENT;
+	}
+	return move;
+}
+
+static __always_inline void log_move(struct rl_outgo *to, struct rl_income *from, __u64 taken, __u64 left, __u32 move)
+{
+	__u32 place = to->moves;
+
+	to->moved += taken;
+	to->position = left ? to->position + (__u32)taken : (__u32)from->received;
+	if (place < RL_OUTGO_MOVES) {
+		to->log[place] = move;
+		to->moves = place + 1;
+	}
+}
+
+/* The partner pays for all of it, as in any relay of two connections, and it is the first source. */
+static __always_inline void pay_as_before(struct sending *sending, struct rl_outgo *to)
+{
+	struct rl_income *from = get_income(to->partner);
 	if (!from)
+		return;
+	__u64 have = from->credit;
+	if (!have)
+		from->listed = 0; /* the next receive lists it again */
+	if (have < sending->bytes || sending->now - from->last_receive_ns > HOLD_NS)
+		return;
+	__u64 needed = sending->need;
+	__u64 taken = take_credit(from, needed);
+	if (!taken)
+		return;
+	sending->best = taken;
+	sending->best_flow = to->partner;
+	sending->need = needed - taken;
+	__u64 left = from->credit;
+	log_move(to, from, taken, left, describe_move(sending, from, to->partner, taken == needed && !left));
+}
+
+static __noinline bool is_first_source(__u64 flow, __u64 source)
+{
+	struct rl_flow *f = get_flow(flow);
+	return f && f->first_source == source;
+}
+
+/* Any other source than in pay_as_before(). */
+__noinline int pay_from(struct sending *sending, struct rl_outgo *to, __u64 source, bool is_partner)
+{
+	struct rl_income *from = get_income(source);
+	if (!from || !sending || !to)
 		return SPENT;
 	__u64 have = from->credit;
 	if (!have) {
-		from->listed_ns = 0; /* the next receive lists it again */
+		from->listed = 0; /* the next receive lists it again */
 		return SPENT;
 	}
 	if (is_partner) {
 		if (have < sending->bytes || sending->now - from->last_receive_ns > HOLD_NS)
 			return TRIED;
-	} else if ((from->host_hash == sending->host_hash) != sending->same_host) {
+	} else if ((from->host == sending->host) != sending->same_host) {
 		return TRIED;
 	}
-	__u64 taken = take_credit(from, have < sending->need ? have : sending->need);
+	__u64 needed = sending->need;
+	__u64 taken = take_credit(from, have < needed ? have : needed);
 	if (!taken)
 		return SPENT;
 	if (taken > sending->best) {
 		sending->best = taken;
 		sending->best_flow = source;
 	}
-	sending->need -= taken;
+	sending->need = needed - taken;
 	int result = is_paid(sending) ? PAID : TRIED;
-	if (from->host_hash == sending->host_hash)
+	if (from->host == sending->host)
 		return result; /* among connections of one host: the credit is spent, and no pair of theirs is a relay */
-	__u64 needed = sending->need + taken;
 	struct rl_pair *pair = find_pair(source, sending->flow, from, to);
 	if (!pair)
 		return result;
 	__u64 left = from->credit;
-	pair->moved += taken;
-	pair->moves++;
-	note_lag(pair, sending->now - from->last_receive_ns);
-	if (taken == needed && !left)
-		pair->settled++;
-	if (from->last_run == sending->run)
-		pair->same_run++;
-	if (sending->last == source && sending->last_was_receive) {
-		__u64 x = from->last_receive_bytes, y = sending->bytes;
-		pair->direct++;
-		if ((x | y) < 4096) {
-			pair->size_count++;
-			pair->sum_x += x;
-			pair->sum_y += y;
-			pair->sum_xx += x * x;
-			pair->sum_yy += y * y;
-			pair->sum_xy += x * y;
-		}
+	__u32 move = describe_move(sending, from, source, taken == needed && !left);
+	if (is_first_source(sending->flow, source)) {
+		log_move(to, from, taken, left, move);
+	} else {
+		pair->moved += taken;
+		pair->position = left ? pair->position + taken : from->received;
+		add_move(pair, move);
 	}
-	pair->position = left ? pair->position + taken : from->received;
 	return result;
 }
 
-/* Any other source than the partner, which note_send() pays from in line. */
-__noinline int pay_from(struct sending *sending, struct rl_flow *to, __u64 source)
+static __noinline int pay_from_partner(struct sending *sending, struct rl_outgo *to)
 {
-	return sending && to ? pay(sending, to, source, false) : SPENT;
+	if (!sending || !to)
+		return 0;
+	struct rl_income *own = get_income(sending->flow);
+	sending->host = own ? own->host : 0;
+	return pay_from(sending, to, to->partner, true);
 }
 
-__noinline int pay_from_list(struct sending *sending, struct rl_flow *to, struct rl_sources *list, __u32 length,
+__noinline int pay_from_list(struct sending *sending, struct rl_outgo *to, struct rl_sources *list, __u32 length,
 			     __u64 reach_ns)
 {
 	if (!sending || !to || !list)
@@ -379,7 +431,7 @@ __noinline int pay_from_list(struct sending *sending, struct rl_flow *to, struct
 			break;
 		if (source.flow == sending->flow || source.flow == 1)
 			continue;
-		int result = pay_from(sending, to, source.flow);
+		int result = pay_from(sending, to, source.flow, false);
 		if (result == SPENT)
 			list->source[i].flow = 1; /* no flow has this id: passed over from now on */
 		if (result == PAID)
@@ -389,54 +441,94 @@ __noinline int pay_from_list(struct sending *sending, struct rl_flow *to, struct
 }
 
 /* Nothing paid, yet the thread has just received elsewhere: a further copy of bytes that were passed on already. */
-static __always_inline void note_copy(struct sending *sending, struct rl_flow *to, struct rl_thread *thread)
+static __noinline int note_copy(struct sending *sending, struct rl_outgo *to, struct rl_thread *thread)
 {
+	if (!sending || !to || !thread)
+		return 0;
 	__u64 newest = thread->newest;
-
 	if (!newest || newest == sending->flow || sending->now - thread->newest_ns > THREAD_REACH_NS)
-		return;
-	struct rl_flow *from = get_flow(newest);
-	struct rl_pair *pair = from && from->host_hash != to->host_hash ? find_pair(newest, sending->flow, from, to) : NULL;
-	if (!pair || from->received <= pair->position)
-		return;
-	__u64 copied = from->received - pair->position;
+		return 0;
+	struct rl_income *from = get_income(newest);
+	struct rl_pair *pair = from && from->host != sending->host ? find_pair(newest, sending->flow, from, to) : NULL;
+	if (!pair)
+		return 0;
+	bool is_first = is_first_source(sending->flow, newest);
+	__s64 copied = is_first ? (__s32)((__u32)from->received - to->position) : (__s64)(from->received - pair->position);
+	if (copied <= 0)
+		return 0;
 	if (copied > sending->need)
 		copied = sending->need;
 	pair->copied += copied;
 	pair->copies++;
-	pair->position += copied;
-	note_lag(pair, sending->now - from->last_receive_ns);
+	if (is_first)
+		to->position += copied;
+	else
+		pair->position += copied;
+	pair->lags[lag_bucket(sending->now - from->last_receive_ns) % RL_LAG_BUCKETS]++;
 	sending->need -= copied;
+	return 0;
 }
 
-__noinline int find_sources(struct sending *sending, struct rl_flow *f, struct rl_thread *thread)
+static __always_inline int find_sources(struct sending *sending, struct rl_outgo *to, struct rl_thread *thread)
 {
-	if (!sending || !f || !thread)
-		return 0;
-	pay_from_list(sending, f, &thread->sources, RL_THREAD_SOURCES, THREAD_REACH_NS);
+	pay_from_list(sending, to, &thread->sources, RL_THREAD_SOURCES, THREAD_REACH_NS);
 	if (!sending->best || !is_paid(sending)) {
 		__u32 slot = thread->slot;
 		struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
 		if (of_process) {
-			pay_from_list(sending, f, of_process, RL_PROCESS_SOURCES, HOLD_NS);
+			pay_from_list(sending, to, of_process, RL_PROCESS_SOURCES, HOLD_NS);
 			if (!sending->best) {
 				sending->same_host = 1;
-				pay_from_list(sending, f, of_process, RL_PROCESS_SOURCES, HOLD_NS);
+				pay_from_list(sending, to, of_process, RL_PROCESS_SOURCES, HOLD_NS);
 			}
 		}
 	}
 	if (sending->best || !sending->need)
 		return 0;
-	__u64 own = f->credit;
-	if (own) { /* an answer: paid from what came on the same flow */
-		__u64 taken = take_credit(f, own < sending->need ? own : sending->need);
-		f->self_matched += taken;
+	struct rl_income *own = get_income(sending->flow);
+	__u64 have = own ? own->credit : 0;
+	if (own && have) { /* an answer: paid from what came on the same flow */
+		__u64 taken = take_credit(own, have < sending->need ? have : sending->need);
+		to->self_matched += taken;
 		sending->need -= taken;
 		sending->best = taken;
 		sending->best_flow = sending->flow;
 	} else {
-		note_copy(sending, f, thread);
+		note_copy(sending, to, thread);
 	}
+	return 0;
+}
+
+/* Whether find_sources() could find anything at all: a process that only sends is spared the search. */
+static __always_inline bool has_sources(struct rl_thread *thread, __u64 flow, __u64 now)
+{
+	if (thread->newest && now - thread->newest_ns <= THREAD_REACH_NS)
+		return true;
+	__u32 slot = thread->slot;
+	struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
+	if (!of_process || !of_process->source[0].flow)
+		return false; /* nothing was ever received */
+	if (now - of_process->source[0].ns <= HOLD_NS)
+		return true;
+	struct rl_income *own = get_income(flow);
+	return own && own->credit;
+}
+
+/* Who pays, where the partner did not. */
+static __noinline int find_partner(struct sending *sending, struct rl_outgo *to, struct rl_thread *thread)
+{
+	if (!sending || !to || !thread)
+		return 0;
+	if (has_sources(thread, sending->flow, sending->now)) {
+		struct rl_income *own = get_income(sending->flow);
+		sending->host = own ? own->host : 0;
+		find_sources(sending, to, thread);
+	}
+	if (sending->best_flow && sending->best_flow != to->partner) {
+		to->is_first = is_first_source(sending->flow, sending->best_flow);
+		to->partner = sending->best_flow;
+	}
+	to->unmatched += sending->need;
 	return 0;
 }
 
@@ -444,53 +536,72 @@ __noinline int find_sources(struct sending *sending, struct rl_flow *f, struct r
  * Whether the partner lives on credit that will never be passed on (framing that was taken off, a login), while the
  * thread receives elsewhere and, without a sleep in between, sends just that.
  */
-static __always_inline bool has_rival(const struct sending *sending, struct rl_flow *f, __u64 partner)
+static __always_inline bool has_rival(const struct sending *sending, struct rl_outgo *to)
 {
 	__u64 last = sending->last;
 
 	if (!sending->last_was_receive || last == sending->flow)
 		return false;
-	if (last == partner) {
-		if (f->rivals)
-			f->rivals = 0;
+	if (last == to->partner) {
+		if (to->rivals)
+			to->rivals = 0;
 		return false;
 	}
-	struct rl_flow *from = get_flow(last);
-	if (!from || !from->credit || from->last_run != sending->run || from->host_hash == f->host_hash)
+	struct rl_income *from = get_income(last);
+	if (!from || !from->credit || from->last_run != sending->run)
+		return false;
+	struct rl_income *own = get_income(sending->flow);
+	if (!own || from->host == own->host)
 		return false;
 	__u32 received = from->last_receive_bytes, sent = sending->bytes;
-	if ((received > sent ? received - sent : sent - received) > FRAMING || ++f->rivals < RIVALS)
+	if ((received > sent ? received - sent : sent - received) > FRAMING || ++to->rivals < RIVALS)
 		return false;
-	f->rivals = 0;
+	to->rivals = 0;
 	return true;
 }
 
-static __always_inline void note_receive(struct rl_flow *f, __u64 id, struct rl_thread *thread, struct task_struct *task,
-					 __u32 slot, __u32 bytes, bool is_datagram)
+/* A gap that its flow's line has no room for, and which is rare in time. */
+static __noinline int note_long_gap(struct rl_income *income, __u64 id, __u64 gap)
+{
+	struct rl_flow *f = get_flow(id);
+	if (!f || !income)
+		return 0;
+	f->gaps[lag_bucket(gap) % RL_LAG_BUCKETS]++;
+	if (gap > HOLD_NS) {
+		f->expired += income->credit;
+		income->credit = 0;
+	}
+	return 0;
+}
+
+static __noinline int carry_gap(__u64 id, __u32 bucket)
+{
+	struct rl_flow *f = get_flow(id);
+	if (f && bucket < RL_LAG_BUCKETS)
+		f->gaps[bucket] += 256;
+	return 0;
+}
+
+static __always_inline void note_receive(struct rl_income *income, __u64 id, struct rl_thread *thread,
+					 struct task_struct *task, __u32 slot, __u32 bytes)
 {
 	__u64 now = read_clock(thread, task);
+	__u64 before = income->last_receive_ns;
 
-	if (f->receives) {
-		__u64 gap = now - f->last_receive_ns;
-		__u32 bucket = lag_bucket(gap);
-		if (bucket < RL_LAG_BUCKETS)
-			f->gaps[bucket]++;
-		if (gap > HOLD_NS) {
-			f->expired += f->credit;
-			f->credit = 0;
-		}
-	} else if (!f->first_ns) {
-		f->first_ns = now;
+	if (before) {
+		__u32 bucket = lag_bucket(now - before);
+		barrier_var(bucket); /* what is compared is what is added: the verifier follows one register */
+		if (bucket >= RL_SHORT_GAPS)
+			note_long_gap(income, id, now - before);
+		else if (!++income->gaps[bucket])
+			carry_gap(id, bucket);
 	}
-	f->received += bytes;
-	f->receives++;
-	if (f->credit < CREDIT_MAX)
-		__sync_fetch_and_add(&f->credit, bytes);
-	f->last_receive_ns = now;
-	f->last_receive_bytes = bytes;
-	f->last_run = thread->tid ^ thread->run << 8;
-	if (is_datagram)
-		f->received_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
+	income->received += bytes;
+	if (income->credit < CREDIT_MAX)
+		__sync_fetch_and_add(&income->credit, bytes);
+	income->last_receive_ns = now;
+	income->last_receive_bytes = bytes;
+	income->last_run = thread->tid ^ thread->run << 8;
 
 	thread->newest = thread->last = id;
 	thread->newest_ns = now;
@@ -499,39 +610,26 @@ static __always_inline void note_receive(struct rl_flow *f, __u64 id, struct rl_
 		thread->sources.source[0].ns = now;
 	else
 		list_source(&thread->sources, RL_THREAD_SOURCES, id, now);
-	if (now - f->listed_ns > LIST_NS) {
+	__u32 list_time = now >> LIST_SHIFT;
+	if (list_time - income->listed > LIST_INTERVAL) {
 		struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
 		if (of_process)
 			list_source(of_process, RL_PROCESS_SOURCES, id, now);
-		f->listed_ns = now;
+		income->listed = list_time;
 	}
 }
 
-/* Whether find_sources() could find anything at all: a process that only sends is spared the search. */
-static __always_inline bool has_sources(struct rl_flow *f, struct rl_thread *thread, __u32 slot, __u64 now)
-{
-	if (f->credit || (thread->newest && now - thread->newest_ns <= THREAD_REACH_NS))
-		return true;
-	struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
-	return of_process && of_process->source[0].flow && now - of_process->source[0].ns <= HOLD_NS;
-}
-
-static __always_inline void note_send(struct rl_flow *f, __u64 id, struct rl_thread *thread, struct task_struct *task,
-				      __u32 slot, __u32 bytes, bool is_datagram)
+/* False where the agent has given the flow back. */
+static __always_inline bool note_send(struct rl_outgo *to, __u64 id, struct rl_thread *thread, struct task_struct *task,
+				      __u32 bytes)
 {
 	__u64 now = read_clock(thread, task);
 
-	if (!f->sends && !f->first_ns)
-		f->first_ns = now;
-	f->sent += bytes;
-	f->sends++;
-	f->last_send_ns = now;
-	if (is_datagram)
-		f->sent_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
-
+	to->sent += bytes;
+	to->sends++;
+	to->last_send_ns = now;
 	struct sending sending = {
 		.flow = id,
-		.host_hash = f->host_hash,
 		.now = now,
 		.need = bytes,
 		.bytes = bytes,
@@ -539,39 +637,80 @@ static __always_inline void note_send(struct rl_flow *f, __u64 id, struct rl_thr
 		.last_was_receive = thread->last_was_receive,
 		.run = thread->tid ^ thread->run << 8,
 	};
-	__u64 partner = f->partner;
+	__u64 partner = to->partner;
 	if (partner == id) {
-		if (thread->newest == id && f->credit >= bytes) {
-			f->self_matched += take_credit(f, bytes);
+		struct rl_income *own = thread->newest == id ? get_income(id) : NULL;
+		if (own && own->credit >= bytes) {
+			to->self_matched += take_credit(own, bytes);
 			sending.need = 0;
 		}
-	} else if (partner && !has_rival(&sending, f, partner)) {
-		pay(&sending, f, partner, true); /* keeps relays that hold data on their pair */
+	} else if (partner && !has_rival(&sending, to)) { /* keeps relays that hold data on their pair */
+		if (to->is_first)
+			pay_as_before(&sending, to);
+		else
+			pay_from_partner(&sending, to);
 	}
-	if (sending.need && !sending.best) {
-		if (has_sources(f, thread, slot, now))
-			find_sources(&sending, f, thread);
-		if (sending.best_flow && sending.best_flow != partner)
-			f->partner = sending.best_flow;
-		f->unmatched += sending.need;
-	}
+	if (sending.need && !sending.best)
+		find_partner(&sending, to, thread);
 	thread->last = id;
 	thread->last_was_receive = 0;
+	/* Before anything that is kept in few bits could overflow. */
+	if (to->moves == RL_OUTGO_MOVES || to->sends == SETTLE_SENDS || bytes >= SETTLE_BYTES)
+		return settle_outgo(to, id);
+	return true;
 }
 
-/* Its flow; 0 where there is none. */
-static __always_inline __u64 note_relay(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
-				       struct rl_thread *thread, struct task_struct *task, enum rl_direction direction,
-				       __u64 bytes)
+/* TCP: what is sent is kept with the socket, and the flow's record is left alone as long as can be. */
+static __always_inline __u64 note_stream(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
+					 struct rl_thread *thread, struct task_struct *task, enum rl_direction direction,
+					 __u64 bytes)
 {
-	__u64 id = find_flow(sk, s, p, slot, thread);
-	struct rl_flow *f = get_flow(id);
-	if (!f)
+	__u64 id = s->flow_owner == slot ? s->flow : 0;
+	struct rl_income *income = direction == RL_RX && id ? get_income(id) : NULL;
+
+	if (!id || (direction == RL_RX && !income)) {
+		id = find_flow_slow(sk, s, p, slot);
+		if (!id)
+			return 0;
+		if (direction == RL_RX)
+			income = get_income(id);
+	}
+	if (direction == RL_TX) {
+		if (!note_send(&s->outgo, id, thread, task, bytes))
+			s->flow = 0; /* the next event begins a new one */
+	} else if (income) {
+		note_receive(income, id, thread, task, slot, bytes);
+	}
+	return id;
+}
+
+/* All else: UDP, with a flow for each peer where it is not connected, and AF_UNIX, which is not told of its sockets' end. */
+static __noinline __u64 note_message(struct sock *sk, struct rl_socket *s, __u32 slot, struct rl_thread *thread,
+				     __u64 bytes_and_direction)
+{
+	__u32 bytes = bytes_and_direction >> 1;
+	enum rl_direction direction = bytes_and_direction & 1;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct rl_process *p = get_process(slot);
+
+	if (!s || !thread || !p)
 		return 0;
-	bool is_datagram = s->protocol == RL_UDP;
-	if (direction == RL_RX)
-		note_receive(f, id, thread, task, slot, bytes, is_datagram);
-	else
-		note_send(f, id, thread, task, slot, bytes, is_datagram);
+	__u64 id = find_flow(sk, s, p, slot, thread);
+	struct rl_income *income = get_income(id);
+	struct rl_flow *f = get_flow(id);
+	if (!income || !f)
+		return 0;
+	bool has_sizes = s->protocol == RL_UDP;
+	if (direction == RL_RX) {
+		note_receive(income, id, thread, task, slot, bytes);
+		if (has_sizes)
+			f->received_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
+	} else {
+		note_send(&f->outgo, id, thread, task, bytes);
+		if (f->outgo.sends)
+			settle_outgo(&f->outgo, id);
+		if (has_sizes)
+			f->sent_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
+	}
 	return id;
 }

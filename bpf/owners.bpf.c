@@ -172,7 +172,7 @@ int sock_release(struct bpf_sock *sk)
 {
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (s)
-		close_flow(s->flow);
+		close_flow(s);
 	if (s && s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
 		__u32 slot = current_slot();
 		struct rl_process *p = get_process(slot);
@@ -303,6 +303,7 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int old_state, int new_state)
 			return 0;
 		s->protocol = RL_TCP;
 		claim(s, slot, p, new_state == TCP_LISTEN ? RL_CLAIM_LISTENER : RL_CLAIM_CREATED);
+		leave_flow(s); /* of an earlier connection; its children would go on with it */
 		if (new_state == TCP_LISTEN && p->policies)
 			note_listener(p->policies, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
 				      BPF_CORE_READ(sk, __sk_common.skc_num), true);
