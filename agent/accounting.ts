@@ -40,7 +40,6 @@ const MAPS = [
   'process_events',
   'sockets',
   'threads',
-  'mptcp_owners',
   'interfaces',
   'interface_names',
   'interface_baselines',

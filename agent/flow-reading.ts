@@ -42,6 +42,8 @@ export interface FlowReading extends FlowIdentity {
   /** Datagrams by a hash of their size. */
   readonly receivedSizes: readonly number[];
   readonly sentSizes: readonly number[];
+  /** Datagrams received by what a tunnel's would be: as `tunnel_sizes` of bpf/relayledger.h. */
+  readonly tunnelSizes: readonly number[];
   readonly lastReceiveNs: number;
   readonly lastSendNs: number;
   readonly closed: boolean;
@@ -82,6 +84,7 @@ const UDPLITE = 136;
 const BUCKETS = 26;
 const CLASSES = 16;
 const SHORT_GAPS = 20;
+const TUNNEL_SIZES = 9;
 /** Only datagrams have sizes: all other flows share one list. */
 const NO_SIZES: readonly number[] = Object.freeze(new Array<number>(CLASSES).fill(0));
 
@@ -119,7 +122,7 @@ export function readFlow(words: Words, incomes: Words, identity: FlowIdentity, i
   const income = index * RL_INCOME_SIZE;
   const hasSizes = isDatagram(identity);
   const lastReceiveNs = incomes.u64(income + i.lastReceiveNs);
-  const gaps = readCounts(words, at + o.gaps);
+  const gaps = readCounts(words, at + o.gaps, BUCKETS);
   addBytes(gaps, incomes, income + i.gaps);
   return {
     ...identity,
@@ -133,6 +136,7 @@ export function readFlow(words: Words, incomes: Words, identity: FlowIdentity, i
     gaps,
     receivedSizes: hasSizes ? readClasses(words, at + o.receivedSizes) : NO_SIZES,
     sentSizes: hasSizes ? readClasses(words, at + o.sentSizes) : NO_SIZES,
+    tunnelSizes: hasSizes ? readCounts(words, at + o.tunnelSizes, TUNNEL_SIZES) : NO_SIZES,
     lastReceiveNs,
     lastSendNs: words.u64(at + o.lastSendNs),
     closed: words.u32(at + o.closed) !== 0,
@@ -165,7 +169,7 @@ export function readPair(words: Words, at: number, source: number, destination: 
     settled: words.u32(at + p.settled),
     direct: words.u32(at + p.direct),
     sameRun: words.u32(at + p.sameRun),
-    lags: readCounts(words, at + p.lags),
+    lags: readCounts(words, at + p.lags, BUCKETS),
     sizeCount: words.u64(at + p.sizeCount),
     sumX: words.u64(at + p.sumX),
     sumY: words.u64(at + p.sumY),
@@ -180,9 +184,9 @@ export function isDatagram({ protocol, family }: Pick<FlowReading, 'protocol' | 
   return family !== AF_UNIX && (protocol === UDP || protocol === UDPLITE);
 }
 
-function readCounts(words: Words, at: number): number[] {
-  const counts = new Array<number>(BUCKETS); // at its full length at once: lists that grow take half as much again
-  for (let i = 0; i < BUCKETS; i++) counts[i] = words.u32(at + 4 * i);
+function readCounts(words: Words, at: number, length: number): number[] {
+  const counts = new Array<number>(length); // at its full length at once: lists that grow take half as much again
+  for (let i = 0; i < length; i++) counts[i] = words.u32(at + 4 * i);
   return counts;
 }
 

@@ -194,7 +194,7 @@ export function readRlFifo(view: DataView, offset: number): RlFifo {
   };
 }
 
-/** `struct rl_flow`, 592 bytes. */
+/** `struct rl_flow`, 624 bytes. */
 export interface RlFlow {
   readonly firstNs: bigint;
   readonly generation: number;
@@ -209,6 +209,7 @@ export interface RlFlow {
   readonly gaps: readonly number[];
   readonly receivedSizes: readonly number[];
   readonly sentSizes: readonly number[];
+  readonly tunnelSizes: readonly number[];
   readonly first: RlPair;
   readonly outgo: RlOutgo;
   readonly hostHash: bigint;
@@ -227,7 +228,7 @@ export interface RlFlow {
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_FLOW_SIZE = 592;
+export const RL_FLOW_SIZE = 624;
 export const RL_FLOW_OFFSET = {
   firstNs: 0,
   generation: 8,
@@ -242,23 +243,24 @@ export const RL_FLOW_OFFSET = {
   gaps: 68,
   receivedSizes: 172,
   sentSizes: 204,
-  first: 240,
-  outgo: 440,
-  hostHash: 504,
-  cookie: 512,
-  localSocket: 520,
-  remoteSocket: 528,
-  slot: 536,
-  processGeneration: 540,
-  netns: 544,
-  family: 548,
-  protocol: 550,
-  localPort: 552,
-  remotePort: 554,
-  opened: 556,
-  scope: 557,
-  localAddress: 560,
-  remoteAddress: 576,
+  tunnelSizes: 236,
+  first: 272,
+  outgo: 472,
+  hostHash: 536,
+  cookie: 544,
+  localSocket: 552,
+  remoteSocket: 560,
+  slot: 568,
+  processGeneration: 572,
+  netns: 576,
+  family: 580,
+  protocol: 582,
+  localPort: 584,
+  remotePort: 586,
+  opened: 588,
+  scope: 589,
+  localAddress: 592,
+  remoteAddress: 608,
 } as const;
 export function readRlFlow(view: DataView, offset: number): RlFlow {
   return {
@@ -275,23 +277,24 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     gaps: readArray(26, (i) => view.getUint32(offset + 68 + i * 4, true)),
     receivedSizes: readArray(16, (i) => view.getUint16(offset + 172 + i * 2, true)),
     sentSizes: readArray(16, (i) => view.getUint16(offset + 204 + i * 2, true)),
-    first: readRlPair(view, offset + 240),
-    outgo: readRlOutgo(view, offset + 440),
-    hostHash: view.getBigUint64(offset + 504, true),
-    cookie: view.getBigUint64(offset + 512, true),
-    localSocket: view.getBigUint64(offset + 520, true),
-    remoteSocket: view.getBigUint64(offset + 528, true),
-    slot: view.getUint32(offset + 536, true),
-    processGeneration: view.getUint32(offset + 540, true),
-    netns: view.getUint32(offset + 544, true),
-    family: view.getUint16(offset + 548, true),
-    protocol: view.getUint16(offset + 550, true),
-    localPort: view.getUint16(offset + 552, true),
-    remotePort: view.getUint16(offset + 554, true),
-    opened: view.getUint8(offset + 556),
-    scope: view.getUint8(offset + 557),
-    localAddress: readBytes(view, offset + 560, 16),
-    remoteAddress: readBytes(view, offset + 576, 16),
+    tunnelSizes: readArray(9, (i) => view.getUint32(offset + 236 + i * 4, true)),
+    first: readRlPair(view, offset + 272),
+    outgo: readRlOutgo(view, offset + 472),
+    hostHash: view.getBigUint64(offset + 536, true),
+    cookie: view.getBigUint64(offset + 544, true),
+    localSocket: view.getBigUint64(offset + 552, true),
+    remoteSocket: view.getBigUint64(offset + 560, true),
+    slot: view.getUint32(offset + 568, true),
+    processGeneration: view.getUint32(offset + 572, true),
+    netns: view.getUint32(offset + 576, true),
+    family: view.getUint16(offset + 580, true),
+    protocol: view.getUint16(offset + 582, true),
+    localPort: view.getUint16(offset + 584, true),
+    remotePort: view.getUint16(offset + 586, true),
+    opened: view.getUint8(offset + 588),
+    scope: view.getUint8(offset + 589),
+    localAddress: readBytes(view, offset + 592, 16),
+    remoteAddress: readBytes(view, offset + 608, 16),
   };
 }
 
@@ -365,12 +368,12 @@ export function readRlIncome(view: DataView, offset: number): RlIncome {
   };
 }
 
-/** `struct rl_interface`, 160 bytes. */
+/** `struct rl_interface`, 192 bytes. */
 export interface RlInterface {
   readonly key: RlInterfaceKey;
   readonly direction: readonly RlInterfaceDirection[];
 }
-export const RL_INTERFACE_SIZE = 160;
+export const RL_INTERFACE_SIZE = 192;
 export const RL_INTERFACE_OFFSET = {
   key: 0,
   direction: 16,
@@ -378,7 +381,7 @@ export const RL_INTERFACE_OFFSET = {
 export function readRlInterface(view: DataView, offset: number): RlInterface {
   return {
     key: readRlInterfaceKey(view, offset),
-    direction: readArray(2, (i) => readRlInterfaceDirection(view, offset + 16 + i * 72)),
+    direction: readArray(2, (i) => readRlInterfaceDirection(view, offset + 16 + i * 88)),
   };
 }
 
@@ -405,7 +408,7 @@ export function readRlInterfaceBaseline(view: DataView, offset: number): RlInter
   };
 }
 
-/** `struct rl_interface_direction`, 72 bytes. */
+/** `struct rl_interface_direction`, 88 bytes. */
 export interface RlInterfaceDirection {
   readonly deviceBytes: number;
   readonly devicePackets: number;
@@ -413,8 +416,9 @@ export interface RlInterfaceDirection {
   readonly ip: RlWire;
   readonly nonIp: RlWire;
   readonly forwarded: RlWire;
+  readonly loopedPackets: number;
 }
-export const RL_INTERFACE_DIRECTION_SIZE = 72;
+export const RL_INTERFACE_DIRECTION_SIZE = 88;
 export const RL_INTERFACE_DIRECTION_OFFSET = {
   deviceBytes: 0,
   devicePackets: 8,
@@ -422,6 +426,7 @@ export const RL_INTERFACE_DIRECTION_OFFSET = {
   ip: 24,
   nonIp: 40,
   forwarded: 56,
+  loopedPackets: 72,
 } as const;
 export function readRlInterfaceDirection(view: DataView, offset: number): RlInterfaceDirection {
   return {
@@ -431,6 +436,7 @@ export function readRlInterfaceDirection(view: DataView, offset: number): RlInte
     ip: readRlWire(view, offset + 24),
     nonIp: readRlWire(view, offset + 40),
     forwarded: readRlWire(view, offset + 56),
+    loopedPackets: readU64(view, offset + 72),
   };
 }
 
@@ -674,6 +680,7 @@ export interface RlPolicy {
   readonly exhausted: number;
   readonly unpaced: number;
   readonly quotaPassedBytes: readonly number[];
+  readonly quotaClockNs: bigint;
   readonly allowances: readonly RlAllowance[];
 }
 export const RL_POLICY_SIZE = 576;
@@ -696,6 +703,7 @@ export const RL_POLICY_OFFSET = {
   exhausted: 280,
   unpaced: 284,
   quotaPassedBytes: 288,
+  quotaClockNs: 304,
   allowances: 320,
 } as const;
 export function readRlPolicy(view: DataView, offset: number): RlPolicy {
@@ -718,6 +726,7 @@ export function readRlPolicy(view: DataView, offset: number): RlPolicy {
     exhausted: view.getUint32(offset + 280, true),
     unpaced: view.getUint32(offset + 284, true),
     quotaPassedBytes: readArray(2, (i) => readU64(view, offset + 288 + i * 8)),
+    quotaClockNs: view.getBigUint64(offset + 304, true),
     allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 128)),
   };
 }
@@ -868,6 +877,29 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   };
 }
 
+/** `struct rl_rejection`, 16 bytes. */
+export interface RlRejection {
+  readonly id: number;
+  readonly policy: number;
+  readonly rejected: number;
+  readonly others: number;
+}
+export const RL_REJECTION_SIZE = 16;
+export const RL_REJECTION_OFFSET = {
+  id: 0,
+  policy: 4,
+  rejected: 8,
+  others: 12,
+} as const;
+export function readRlRejection(view: DataView, offset: number): RlRejection {
+  return {
+    id: view.getUint32(offset, true),
+    policy: view.getUint32(offset + 4, true),
+    rejected: view.getInt32(offset + 8, true),
+    others: view.getInt32(offset + 12, true),
+  };
+}
+
 /** `struct rl_ruling`, 8 bytes. */
 export interface RlRuling {
   readonly generation: number;
@@ -912,16 +944,19 @@ export interface RlSocket {
   readonly accepted: number;
   readonly connected: number;
   readonly nameless: number;
+  readonly noted: number;
   readonly payload: readonly number[];
   readonly flow: number;
-  readonly flowOwner: number;
   readonly copiedSeq: number;
   readonly urgentSeq: number;
+  readonly flowOwner: number;
+  readonly peerPort: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
-  readonly peerPort: number;
+  readonly beforeUrgent: number;
   readonly outgo: RlOutgo;
-  readonly pendingSinceNs: bigint;
+  readonly pendingSince: number;
+  readonly notedIn: number;
   readonly pending: readonly RlWire[];
   readonly peerFlow: number;
   readonly peerAddress: Uint8Array;
@@ -936,16 +971,19 @@ export const RL_SOCKET_OFFSET = {
   accepted: 12,
   connected: 13,
   nameless: 14,
+  noted: 15,
   payload: 16,
   flow: 32,
-  flowOwner: 40,
-  copiedSeq: 44,
-  urgentSeq: 48,
+  copiedSeq: 40,
+  urgentSeq: 44,
+  flowOwner: 48,
+  peerPort: 50,
   copiedValid: 52,
   urgentValid: 53,
-  peerPort: 54,
+  beforeUrgent: 54,
   outgo: 56,
-  pendingSinceNs: 120,
+  pendingSince: 120,
+  notedIn: 124,
   pending: 128,
   peerFlow: 160,
   peerAddress: 168,
@@ -960,23 +998,26 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
     nameless: view.getUint8(offset + 14),
+    noted: view.getUint8(offset + 15),
     payload: readArray(2, (i) => readU64(view, offset + 16 + i * 8)),
     flow: readU64(view, offset + 32),
-    flowOwner: view.getUint32(offset + 40, true),
-    copiedSeq: view.getUint32(offset + 44, true),
-    urgentSeq: view.getUint32(offset + 48, true),
+    copiedSeq: view.getUint32(offset + 40, true),
+    urgentSeq: view.getUint32(offset + 44, true),
+    flowOwner: view.getUint16(offset + 48, true),
+    peerPort: view.getUint16(offset + 50, true),
     copiedValid: view.getUint8(offset + 52),
     urgentValid: view.getUint8(offset + 53),
-    peerPort: view.getUint16(offset + 54, true),
+    beforeUrgent: view.getUint8(offset + 54),
     outgo: readRlOutgo(view, offset + 56),
-    pendingSinceNs: view.getBigUint64(offset + 120, true),
+    pendingSince: view.getUint32(offset + 120, true),
+    notedIn: view.getUint32(offset + 124, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 128 + i * 16)),
     peerFlow: readU64(view, offset + 160),
     peerAddress: readBytes(view, offset + 168, 16),
   };
 }
 
-/** `struct rl_socket_record`, 128 bytes. */
+/** `struct rl_socket_record`, 136 bytes. */
 export interface RlSocketRecord {
   readonly cookie: bigint;
   readonly inode: number;
@@ -994,10 +1035,12 @@ export interface RlSocketRecord {
   readonly claim: number;
   readonly scope: number;
   readonly type: number;
+  readonly ifindex: number;
+  readonly flow: number;
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_SOCKET_RECORD_SIZE = 128;
+export const RL_SOCKET_RECORD_SIZE = 136;
 export const RL_SOCKET_RECORD_OFFSET = {
   cookie: 0,
   inode: 8,
@@ -1015,8 +1058,10 @@ export const RL_SOCKET_RECORD_OFFSET = {
   claim: 89,
   scope: 90,
   type: 91,
-  localAddress: 96,
-  remoteAddress: 112,
+  ifindex: 92,
+  flow: 96,
+  localAddress: 104,
+  remoteAddress: 120,
 } as const;
 export function readRlSocketRecord(view: DataView, offset: number): RlSocketRecord {
   return {
@@ -1036,8 +1081,10 @@ export function readRlSocketRecord(view: DataView, offset: number): RlSocketReco
     claim: view.getUint8(offset + 89),
     scope: view.getUint8(offset + 90),
     type: view.getUint8(offset + 91),
-    localAddress: readBytes(view, offset + 96, 16),
-    remoteAddress: readBytes(view, offset + 112, 16),
+    ifindex: view.getUint32(offset + 92, true),
+    flow: readU64(view, offset + 96),
+    localAddress: readBytes(view, offset + 104, 16),
+    remoteAddress: readBytes(view, offset + 120, 16),
   };
 }
 
@@ -1122,7 +1169,7 @@ export function readRlThread(view: DataView, offset: number): RlThread {
   };
 }
 
-/** `struct rl_totals`, 264 bytes. */
+/** `struct rl_totals`, 296 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
@@ -1131,9 +1178,10 @@ export interface RlTotals {
   readonly flowsUsed: number;
   readonly sinceNs: bigint;
   readonly sinceWallMs: number;
+  readonly uncovered: readonly RlWire[];
   readonly earlyPolicies: number;
 }
-export const RL_TOTALS_SIZE = 264;
+export const RL_TOTALS_SIZE = 296;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
@@ -1142,7 +1190,8 @@ export const RL_TOTALS_OFFSET = {
   flowsUsed: 232,
   sinceNs: 240,
   sinceWallMs: 248,
-  earlyPolicies: 256,
+  uncovered: 256,
+  earlyPolicies: 288,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
@@ -1153,7 +1202,8 @@ export function readRlTotals(view: DataView, offset: number): RlTotals {
     flowsUsed: readU64(view, offset + 232),
     sinceNs: view.getBigUint64(offset + 240, true),
     sinceWallMs: readU64(view, offset + 248),
-    earlyPolicies: readU64(view, offset + 256),
+    uncovered: readArray(2, (i) => readRlWire(view, offset + 256 + i * 16)),
+    earlyPolicies: readU64(view, offset + 288),
   };
 }
 
@@ -1304,7 +1354,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_flow',
-    size: 592,
+    size: 624,
     fields: {
       first_ns: [0, 'u64'],
       generation: [8, 'u32'],
@@ -1319,25 +1369,25 @@ export const layouts: readonly Layout[] = [
       gaps: [68, 'u32[26]'],
       received_sizes: [172, 'u16[16]'],
       sent_sizes: [204, 'u16[16]'],
-      reserved2: [236, 'u32'],
-      first: [240, 'struct rl_pair'],
-      outgo: [440, 'struct rl_outgo'],
-      host_hash: [504, 'u64'],
-      cookie: [512, 'u64'],
-      local_socket: [520, 'u64'],
-      remote_socket: [528, 'u64'],
-      slot: [536, 'u32'],
-      process_generation: [540, 'u32'],
-      netns: [544, 'u32'],
-      family: [548, 'u16'],
-      protocol: [550, 'u16'],
-      local_port: [552, 'u16'],
-      remote_port: [554, 'u16'],
-      opened: [556, 'u8'],
-      scope: [557, 'u8'],
-      reserved: [558, 'u8[2]'],
-      local_address: [560, 'u8[16]'],
-      remote_address: [576, 'u8[16]'],
+      tunnel_sizes: [236, 'u32[9]'],
+      first: [272, 'struct rl_pair'],
+      outgo: [472, 'struct rl_outgo'],
+      host_hash: [536, 'u64'],
+      cookie: [544, 'u64'],
+      local_socket: [552, 'u64'],
+      remote_socket: [560, 'u64'],
+      slot: [568, 'u32'],
+      process_generation: [572, 'u32'],
+      netns: [576, 'u32'],
+      family: [580, 'u16'],
+      protocol: [582, 'u16'],
+      local_port: [584, 'u16'],
+      remote_port: [586, 'u16'],
+      opened: [588, 'u8'],
+      scope: [589, 'u8'],
+      reserved: [590, 'u8[2]'],
+      local_address: [592, 'u8[16]'],
+      remote_address: [608, 'u8[16]'],
     },
   },
   {
@@ -1371,7 +1421,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_interface',
-    size: 160,
+    size: 192,
     fields: {
       key: [0, 'struct rl_interface_key'],
       direction: [16, 'struct rl_interface_direction[2]'],
@@ -1389,7 +1439,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_interface_direction',
-    size: 72,
+    size: 88,
     fields: {
       device_bytes: [0, 'u64'],
       device_packets: [8, 'u64'],
@@ -1397,6 +1447,8 @@ export const layouts: readonly Layout[] = [
       ip: [24, 'struct rl_wire'],
       non_ip: [40, 'struct rl_wire'],
       forwarded: [56, 'struct rl_wire'],
+      looped_packets: [72, 'u64'],
+      reserved: [80, 'u64'],
     },
   },
   {
@@ -1518,7 +1570,8 @@ export const layouts: readonly Layout[] = [
       exhausted: [280, 'u32'],
       unpaced: [284, 'u32'],
       quota_passed_bytes: [288, 'u64[2]'],
-      reserved_state: [304, 'u64[2]'],
+      quota_clock_ns: [304, 's64'],
+      reserved_state: [312, 'u64'],
       allowances: [320, 'struct rl_allowance[2]'],
     },
   },
@@ -1587,6 +1640,16 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_rejection',
+    size: 16,
+    fields: {
+      id: [0, 'u32'],
+      policy: [4, 'u32'],
+      rejected: [8, 's32'],
+      others: [12, 's32'],
+    },
+  },
+  {
     struct: 'rl_ruling',
     size: 8,
     fields: {
@@ -1614,17 +1677,20 @@ export const layouts: readonly Layout[] = [
       accepted: [12, 'u8'],
       connected: [13, 'u8'],
       nameless: [14, 'u8'],
-      reserved: [15, 'u8'],
+      noted: [15, 'u8'],
       payload: [16, 'u64[2]'],
       flow: [32, 'u64'],
-      flow_owner: [40, 'u32'],
-      copied_seq: [44, 'u32'],
-      urgent_seq: [48, 'u32'],
+      copied_seq: [40, 'u32'],
+      urgent_seq: [44, 'u32'],
+      flow_owner: [48, 'u16'],
+      peer_port: [50, 'u16'],
       copied_valid: [52, 'u8'],
       urgent_valid: [53, 'u8'],
-      peer_port: [54, 'u16'],
+      before_urgent: [54, 'u8'],
+      reserved: [55, 'u8'],
       outgo: [56, 'struct rl_outgo'],
-      pending_since_ns: [120, 'u64'],
+      pending_since: [120, 'u32'],
+      noted_in: [124, 'u32'],
       pending: [128, 'struct rl_wire[2]'],
       peer_flow: [160, 'u64'],
       peer_address: [168, 'u8[16]'],
@@ -1632,7 +1698,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_socket_record',
-    size: 128,
+    size: 136,
     fields: {
       cookie: [0, 'u64'],
       inode: [8, 'u64'],
@@ -1650,9 +1716,10 @@ export const layouts: readonly Layout[] = [
       claim: [89, 'u8'],
       scope: [90, 'u8'],
       type: [91, 'u8'],
-      reserved: [92, 'u32'],
-      local_address: [96, 'u8[16]'],
-      remote_address: [112, 'u8[16]'],
+      ifindex: [92, 'u32'],
+      flow: [96, 'u64'],
+      local_address: [104, 'u8[16]'],
+      remote_address: [120, 'u8[16]'],
     },
   },
   {
@@ -1692,7 +1759,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_totals',
-    size: 264,
+    size: 296,
     fields: {
       object_id: [0, 'u64'],
       unattributed: [8, 'struct rl_wire[5][2]'],
@@ -1701,7 +1768,8 @@ export const layouts: readonly Layout[] = [
       flows_used: [232, 'u64'],
       since_ns: [240, 'u64'],
       since_wall_ms: [248, 'u64'],
-      early_policies: [256, 'u64'],
+      uncovered: [256, 'struct rl_wire[2]'],
+      early_policies: [288, 'u64'],
     },
   },
   {

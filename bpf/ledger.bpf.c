@@ -35,6 +35,20 @@ static __always_inline __u32 size_class(__u32 bytes)
 	return (bytes * 2654435761U) >> 28; /* Knuth's multiplicative hash, its top four bits */
 }
 
+/* Sizes that tell a tunnel: agent/relay/tunnel.ts. */
+static __always_inline void note_tunnel_size(struct rl_flow *f, __u32 bytes)
+{
+	__u32 beyond = bytes - RL_TUNNEL_EMPTY;
+
+	if (bytes >= RL_TUNNEL_FULL) {
+		f->tunnel_sizes[0]++;
+	} else if (beyond < 32 * RL_SMALL_CLASSES) {
+		__u32 class = beyond / 32 & (RL_SMALL_CLASSES - 1);
+		f->tunnel_sizes[1 + class]++;
+		f->tunnel_sizes[1 + RL_SMALL_CLASSES + class] += beyond % 32;
+	}
+}
+
 static __always_inline __u64 read_clock(struct rl_thread *thread, struct task_struct *task)
 {
 	__u32 run = task->nvcsw;
@@ -205,8 +219,10 @@ static __noinline __u64 note_message(struct sock *sk, struct rl_socket *s, __u32
 	bool has_sizes = s->protocol == RL_UDP;
 	if (direction == RL_RX) {
 		note_receive(income, id, thread, slot, now, bytes);
-		if (has_sizes)
+		if (has_sizes) {
 			f->received_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
+			note_tunnel_size(f, bytes);
+		}
 	} else {
 		note_send(&f->outgo, id, thread, now, bytes);
 		if (f->outgo.sends)

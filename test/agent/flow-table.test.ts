@@ -61,6 +61,7 @@ t.test('every field of a flow finds its place', async (t) => {
       gaps: from(1, 26).map((count, bucket) => count + (bucket === 3 || bucket === 19 || bucket === 20 ? 200 : 0)),
       receivedSizes: from(101, 16),
       sentSizes: from(201, 16),
+      tunnelSizes: from(301, 9),
     },
   ]);
 });
