@@ -28,8 +28,8 @@ struct sending {
 };
 
 /* The length in bits of a number below 2^32 in which all bits below the highest are set, by a de Bruijn product's top. */
-static const __u8 lengths[32] = {1, 10, 2,  11, 14, 22, 3, 30, 12, 15, 17, 19, 27, 23, 4, 31,
-				 9, 13, 21, 29, 16, 18, 26, 8, 20, 28, 24, 7,  25, 6,  5, 32};
+static const __u8 lengths[32] = {1, 10, 2, 11, 14, 22, 3, 30, 12, 15, 17, 19, 23, 26, 4, 31,
+				 9, 13, 21, 29, 16, 18, 25, 8, 20, 28, 24, 7, 27, 6, 5, 32};
 
 /* Without branches, as nothing foretells them. */
 static __always_inline __u32 lag_bucket(__u64 ns)
