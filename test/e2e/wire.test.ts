@@ -209,6 +209,12 @@ t.test(
         t.same(hosts[1]?.processes, hosts[1]?.crossed, `${it.title}: server`);
       }
     }
+    const { lost } = await agent.status();
+    t.same(
+      lost.filter(({ count }) => count > 0),
+      [],
+      'the agent lost nothing',
+    );
   },
 );
 
