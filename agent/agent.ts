@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
+import { RL_TOTALS_OFFSET, RL_WIRE_OFFSET, RL_WIRE_SIZE, RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
 import type { Accounting } from './accounting.ts';
 import { addCounters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
@@ -100,6 +100,11 @@ export class Agent implements Readings, AsyncDisposable {
     this.#doubleEntry = new DoubleEntry({
       books: options.books,
       readTotals: () => this.#readTotals(),
+      writeUncovered: (direction, { bytes, packets }) => {
+        const at = RL_TOTALS_OFFSET.uncovered + (direction === 'rx' ? 0 : RL_WIRE_SIZE);
+        accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.bytes, BigInt(bytes), true);
+        accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.packets, BigInt(packets), true);
+      },
       poll: () => this.#poll(),
       processesTotal: this.#totals.processes,
     });
@@ -146,6 +151,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
     this.#totals.withStored(() => this.#table.scan());
+    if (!this.#options.accounting.adopted) this.#doubleEntry.begin();
     this.#options.policies.start();
     this.#poll();
     this.#ready = true;

@@ -117,6 +117,23 @@ t.test('processes and the kernel’s row add up to the interfaces', async (t) =>
   ]);
 });
 
+t.test(
+  'what passed while the hooks were being attached is no error, and hides no packet that comes later',
+  async (t) => {
+    const host = makeHost(t);
+    const { kernel, clock } = host;
+    const process = kernel.touch();
+    kernel.charge(process, { rxBytes: 9000, rxPackets: 6 });
+    const { agent } = start(t, host);
+    t.match(agent.status().reconciliation[0], { interfacesBytes: 9000, processesBytes: 9000, errorBytes: 0 });
+    kernel.charge(process, { rxBytes: 1000, rxPackets: 1 });
+    Object.assign(host.seen.rx, { ipBytes: 1040, ipPackets: 2 });
+    clock.advance(1000);
+    t.match(agent.processes()[0]?.traffic.wire, { receivedBytes: 40, receivedPackets: 1 });
+    t.match(agent.status().reconciliation[0], { interfacesBytes: 10_040, processesBytes: 10_000, errorBytes: 0 });
+  },
+);
+
 t.test('after lost events nobody is missed', async (t) => {
   const host = makeHost(t);
   const { kernel, clock } = host;
