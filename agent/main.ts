@@ -28,6 +28,7 @@ import { loadProfiles, type Profiles } from './profiles/profiles.ts';
 import { Protection } from './protection.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
+import { toWallMs } from './wall-time.ts';
 
 const RETURN_MEMORY_MS = 10_000;
 
@@ -97,7 +98,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const killer = new ProcessKiller({
     protection,
     find: (pid) => policies.live(pid),
-    toWallMs: (ns) => clock.nowMs() - Number(clock.bootNs() - ns) / 1e6,
+    toWallMs: (ns) => toWallMs(clock, ns),
   });
   const policies: Policies = new Policies({
     enforcer,

@@ -16,6 +16,7 @@ import { type Counters, KERNEL_COUNTERS, makeCounters, PAYLOAD, WIRE_TX_BYTES, W
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from './details.ts';
 import { appOf, placementOf } from './identity.ts';
 import { SharedStrings } from './shared-strings.ts';
+import { toWallMs } from './wall-time.ts';
 
 /** A process that touched the network. Its counters are the kernel's, as of the last poll. */
 export interface ProcessRecord {
@@ -342,6 +343,6 @@ export class ProcessTable {
 
   /** The wall clock may be set meanwhile: a process keeps the time it was first given. */
   #toWallMs(bootNs: bigint): number {
-    return Math.round(this.#clock.nowMs() - Number((this.#clock.bootNs() - bootNs) / 1000n) / 1000);
+    return Math.round(toWallMs(this.#clock, bootNs));
   }
 }
