@@ -9,8 +9,7 @@
  * Cost:   nothing for a process without policies but one test; a look-up a policy for others.
  * Blind:  packet sockets, whose frames pass neither a cgroup nor a socket hook, and what raw sockets receive, which is
  *         a copy of what others get anyway; answers to a broadcast, which come from addresses that nothing was sent to.
- *         Inbound UDP is dropped also where the policy says reject: nothing here can send an ICMP error.
- *         Inbound TCP is reset by reject.bpf.c; what comes past that is dropped here.
+ *         What is to be rejected is so by reject.bpf.c; what comes past that is dropped here.
  */
 
 enum { EPERM = 1, ECONNREFUSED = 111 };
@@ -144,5 +143,20 @@ __noinline int note_listener(struct rl_socket *s, __u64 held_to, __u32 netns, __
 	}
 	if (rejection->rejected <= 0)
 		bpf_map_delete_elem(&rejected_listeners, &listener);
+	return 0;
+}
+
+/* A UDP socket whose strangers are rejected has closed: its port may be another's next. */
+__noinline int forget_datagrams(struct rl_socket *s, __u64 cookie)
+{
+	if (!s)
+		return 0;
+	struct rl_datagram_port place = {.netns = s->noted_in, .port = s->noted_port};
+	for (int i = 0; i < 2; i++) {
+		place.family = i ? AF_INET6 : AF_INET;
+		struct rl_datagram_socket *noted = bpf_map_lookup_elem(&rejected_datagrams, &place);
+		if (noted && noted->cookie == cookie)
+			bpf_map_delete_elem(&rejected_datagrams, &place);
+	}
 	return 0;
 }

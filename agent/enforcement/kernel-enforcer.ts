@@ -15,7 +15,7 @@ import type { Mapping } from '../../bpf/mapping.ts';
 import { openPin, unpin } from '../../bpf/pin.ts';
 import { type Accounting, pinPath } from '../accounting.ts';
 import { AgentError } from '../errors.ts';
-import { DESTROY_TCP, DESTROY_UDP, HOLD_CONNECTIONS, PACE_CONNECTIONS } from '../hooks.ts';
+import { DESTROY_TCP, DESTROY_UDP, HOLD_CONNECTIONS, NOTE_DATAGRAMS, PACE_CONNECTIONS } from '../hooks.ts';
 import { NetworkNamespaces } from '../network-namespaces.ts';
 import type {
   Destroyed,
@@ -86,7 +86,9 @@ export class KernelEnforcer implements Enforcer {
       isRuled: (flow) => flow !== 0 && this.#isRuled(flow),
     });
     this.missing = accounting.missing
-      .filter(({ feature }) => [HOLD_CONNECTIONS, PACE_CONNECTIONS, DESTROY_TCP, DESTROY_UDP].includes(feature))
+      .filter(({ feature }) =>
+        [HOLD_CONNECTIONS, PACE_CONNECTIONS, NOTE_DATAGRAMS, DESTROY_TCP, DESTROY_UDP].includes(feature),
+      )
       .map(({ feature, consequence }) => ({ feature, consequence }));
     this.#policies = accounting.map('policies').mmap();
     this.#rulings = accounting.map('flow_rulings').mmap();
@@ -199,8 +201,8 @@ export class KernelEnforcer implements Enforcer {
     clearTimeout(this.#soon);
     this.#soon = undefined;
     this.#runEverywhere(PACE_CONNECTIONS);
-    // Who shares a rejected port is counted once that is known to be one, which may be after it was come by.
-    if (this.#rejects) this.#runEverywhere(PACE_CONNECTIONS);
+    // Who shares a rejected port is told once that is known to be one, which may be after it was come by.
+    if (this.#rejects) for (const each of [NOTE_DATAGRAMS, PACE_CONNECTIONS, NOTE_DATAGRAMS]) this.#runEverywhere(each);
     this.#rejections.update(this.#rejects);
   }
 
@@ -237,7 +239,10 @@ export class KernelEnforcer implements Enforcer {
       unpaced += this.#policyView.getUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.unpaced, true);
     }
     if (unpaced !== this.#unpaced) this.#paceSoon();
-    if (this.#rejects) this.#rejections.update(true);
+    if (this.#rejects) {
+      this.#runEverywhere(NOTE_DATAGRAMS);
+      this.#rejections.update(true);
+    }
     this.#unpaced = unpaced;
   }
 
