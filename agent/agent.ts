@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
+import { RL_TOTALS_OFFSET, RL_WIRE_OFFSET, RL_WIRE_SIZE, RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
 import type { Accounting } from './accounting.ts';
 import { addCounters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
@@ -42,7 +42,7 @@ export interface AgentOptions {
 }
 
 const CHECKPOINT_MS = 10_000;
-/** Flows of relays are only given back to the kernel at a checkpoint. */
+/** Slots of ended processes and flows of relays are only given back to the kernel at a checkpoint. */
 const CROWDED_CHECKPOINT_MS = 2_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
@@ -100,6 +100,11 @@ export class Agent implements Readings, AsyncDisposable {
     this.#doubleEntry = new DoubleEntry({
       books: options.books,
       readTotals: () => this.#readTotals(),
+      writeUncovered: (direction, { bytes, packets }) => {
+        const at = RL_TOTALS_OFFSET.uncovered + (direction === 'rx' ? 0 : RL_WIRE_SIZE);
+        accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.bytes, BigInt(bytes), true);
+        accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.packets, BigInt(packets), true);
+      },
       poll: () => this.#poll(),
       processesTotal: this.#totals.processes,
     });
@@ -146,6 +151,7 @@ export class Agent implements Readings, AsyncDisposable {
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
     this.#totals.withStored(() => this.#table.scan());
+    if (!this.#options.accounting.adopted) this.#doubleEntry.begin();
     this.#options.policies.start();
     this.#poll();
     this.#ready = true;
@@ -169,7 +175,8 @@ export class Agent implements Readings, AsyncDisposable {
     const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
     const processes = [kernelProcess(this.#balance().unattributed, bootedAt)];
     for (const record of this.#table.records()) {
-      if (includeExited || record.exitedAtMs === null) processes.push(this.#description.of(record));
+      if (record.exitedAtMs === null) processes.push(this.#description.of(record));
+      else if (includeExited) processes.push(this.#description.viewOf(record));
     }
     if (includeExited) for (const process of this.#totals.ended()) processes.push(process);
     return processes;
@@ -180,7 +187,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#refresh();
     const known = this.#table.records().filter(({ tgid }) => tgid === pid);
     const candidates = [...known].map((record) => this.#description.of(record));
-    for (const process of this.#totals.ended()) if (process.pid === pid) candidates.push(process);
+    candidates.push(...this.#totals.endedWithPid(pid));
     // ISO times in UTC sort as text.
     const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
     return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);
@@ -275,7 +282,8 @@ export class Agent implements Readings, AsyncDisposable {
       this.#poll();
       this.#sockets.letGo();
       const now = this.#elapsedMs();
-      const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
+      const isCrowded = this.#table.isCrowded() || this.#watch?.isCrowded() === true;
+      const patienceMs = isCrowded ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
       if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;

@@ -46,6 +46,7 @@ enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1ULL << 0 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_F_NO_PREALLOC = 1U << 0, BPF_F_CLONE = 1U << 9, BPF_F_MMAPABLE = 1U << 10 };
 enum { BPF_SK_STORAGE_GET_F_CREATE = 1ULL << 0 };
+enum bpf_func_id { BPF_FUNC_skc_to_mptcp_sock = 196 };
 enum { BPF_RB_NO_WAKEUP = 1ULL << 0 };
 
 struct bpf_sock {
@@ -381,18 +382,16 @@ struct tcp_sock {
 	u32 rcv_nxt;
 	u64 bytes_received;
 	u32 urg_seq;
+	u16 urg_data;
 	u32 mss_cache;
 	u32 srtt_us; /* << 3 */
 	u32 snd_cwnd;
-	bool is_mptcp;
 };
 struct udp_sock;
 struct tls_context {
 	u8 rx_conf : 3;
 };
-struct mptcp_subflow_context {
-	struct sock *conn;
-};
+struct mptcp_sock;
 
 struct device_driver {
 	const char *name;
@@ -422,6 +421,17 @@ struct ipv6hdr {
 struct tcphdr {
 	__be16 source;
 };
+struct dst_metrics {
+	u32 metrics[17];
+};
+struct dst_entry {
+	unsigned long _metrics;
+	unsigned long expires;
+};
+struct rtable {
+	struct dst_entry dst;
+	u32 rt_pmtu : 31;
+};
 struct inet_skb_parm {
 	u16 frag_max_size;
 };
@@ -434,6 +444,8 @@ struct sk_buff {
 	char cb[48];
 	unsigned int len;
 	int skb_iif;
+	unsigned long _skb_refdst;
+	u8 pkt_type : 3;
 	u32 vlan_all;
 	__be16 protocol;
 	u16 network_header;

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,7 +48,9 @@ const ownedByProcesses: Case[] = [
   stream('TCP over IPv6 loopback', { listen: '::1', oneHost: true }),
   stream('TCP over loopback, 3 MB', { listen: '127.0.0.1', oneHost: true, bytes: 3_000_000, chunk: 200_000 }),
   stream('TCP over IPv6 loopback, 3 MB', { listen: '::1', oneHost: true, bytes: 3_000_000, chunk: 200_000 }),
+  // Four connections to four servers, one after the other: the kernel gives a later one the memory of an earlier one.
   stream('MPTCP', { more: ['--mptcp'] }),
+  stream('MPTCP, 3 MB', { more: ['--mptcp'], bytes: 3_000_000, chunk: 100_000 }),
   datagram('UDP'),
   datagram('UDP over IPv6', { listen: '{server6}' }),
   datagram('UDP sent by GSO', { send: 'gso' }),
@@ -56,6 +59,8 @@ const ownedByProcesses: Case[] = [
   datagram('UDP in fragments', { size: 8000 }),
   datagram('UDP in fragments over IPv6', { size: 8000, listen: '{server6}' }),
   datagram('UDP of 65,507 bytes', { size: 65_507, count: 10 }),
+  datagram('UDP in fragments, the last one of a length that the others can’t have', { size: 1480 + 1478 - 8 }),
+  stream('MPTCP, spliced', { more: ['--mptcp'], send: 'splice' }),
   named('raw IP'),
   named('raw IPv6'),
   named('raw IP with a header of its own making'),
@@ -63,6 +68,7 @@ const ownedByProcesses: Case[] = [
   named('opened before a daemon forks twice and its parents end'),
   named('connections accepted in workers, the listener made by their master'),
   named('connections passed to another process over a Unix socket'),
+  stream('MPTCP, calls of one byte', { more: ['--mptcp'], bytes: 500, chunk: 1 }),
 ];
 
 /** Some packets have no process: answers of the kernel itself, frames past the IP layer. */
@@ -256,6 +262,33 @@ t.test('so they are where the sockets are older than the accounting', limits, as
   }
 });
 
+t.test('fragments are as small as the route wants them, whatever the device would take', limits, async (t) => {
+  const programs = await buildPrograms();
+  await using agent = await Agent.start();
+  for (const [it, family] of [
+    [datagram('UDP', { size: 3898 }), 4],
+    [datagram('UDP over IPv6', { size: 3898, listen: '{server6}' }), 6],
+  ] as const) {
+    await using hosts = await Hosts.make();
+    for (const [host, other] of [
+      [hosts.client, hosts.server],
+      [hosts.server, hosts.client],
+    ] as const) {
+      const route = family === 4 ? [`${other.address4}/32`, 'mtu', '1000'] : [`${other.address6}/128`, 'mtu', '1300'];
+      execFileSync('ip', ['-n', host.name, `-${family}`, 'route', 'add', ...route, 'dev', 'eth0']);
+    }
+    const before = await quiet(hosts);
+    const since = Date.now() - 20;
+    await run(it, hosts, programs);
+    const after = await quiet(hosts);
+    const rows = await agent.settled((row) => isIn(hosts, row));
+    for (const side of ['client', 'server'] as const) {
+      const crossed = combine(after[side], before[side], -1);
+      t.same(wireOf(rowsOf(hosts[side], since, rows)), crossed, `${it.title}: ${side}`);
+    }
+  }
+});
+
 t.test('with the kernel row they add up too where the kernel itself answers', limits, async (t) => {
   const programs = await buildPrograms();
   await using agent = await Agent.start();
@@ -340,6 +373,7 @@ t.test('the agent’s own books of a busy interface are balanced', async (t) => 
   const ground = new Ground(hosts, await buildPrograms());
   for (const it of [stream('TCP'), datagram('UDP in fragments', { size: 8000 }), named('ICMP by a ping socket')])
     await ground.run(it);
+  await ground.run(named('a datagram to a group the host is in itself comes back to it'));
   await quiet(hosts);
   await agent.settled((row) => row.netns === hosts.client.netns);
   const { interfaces } = await agent.status();
