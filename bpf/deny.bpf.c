@@ -38,8 +38,7 @@ static __always_inline int refusal_of(struct rl_policy *policy, __u32 flag, __u1
 __noinline int refuses_call(__u64 held_to, __u32 port)
 {
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
 			break;
 		int refusal = refusal_of(policy, RL_POLICY_DENY_OUTBOUND, port);
@@ -58,8 +57,7 @@ __noinline int refuses_packet(__u64 held_to, __u32 port, enum rl_direction direc
 	__u32 flag = direction == RL_RX ? RL_POLICY_DENY_INBOUND : RL_POLICY_DENY_OUTBOUND;
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
 			break;
 		int refusal = refusal_of(policy, flag, port);
@@ -79,8 +77,7 @@ static __always_inline bool may_refuse(__u64 held_to, enum rl_direction directio
 	__u32 flag = direction == RL_RX ? RL_POLICY_DENY_INBOUND : RL_POLICY_DENY_OUTBOUND;
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (policy && (policy->flags & flag || policy->exhausted))
 			return true;
 	}
@@ -93,10 +90,9 @@ static __always_inline __u32 rejecting_policy(__u64 held_to, __u32 port)
 	const __u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (policy && (policy->flags & wanted) == wanted && is_port_meant(policy, port))
-			return number;
+			return policy_number(held_to, place);
 	}
 	return 0;
 }
