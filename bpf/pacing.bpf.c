@@ -23,11 +23,10 @@ __noinline __u64 pace_of(struct rl_socket *s)
 	if (!s)
 		return 0;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		if (!number)
+		struct rl_policy *policy = policy_at(held_to, place);
+		if (!policy)
 			break;
-		struct rl_policy *policy = get_policy(number);
-		if (!policy || !limits(policy, RL_TX))
+		if (!limits(policy, RL_TX))
 			continue;
 		if (policy->flags & RL_POLICY_RELAY && !find_ruling(s->flow))
 			continue;
@@ -51,10 +50,9 @@ __noinline __u32 wanted_callbacks(struct rl_socket *s)
 	__u32 wanted = 0;
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
-			continue;
+			break;
 		__u32 flags = policy->flags;
 		if (flags & (RL_POLICY_SENT | RL_POLICY_QUOTA_THROTTLE))
 			wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
@@ -118,9 +116,10 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 	struct rl_share *own = get_share(held, direction);
 	__u64 held_to = held_to_by_owner(s);
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
-		if (!policy || !limits(policy, direction) || policy->flags & RL_POLICY_RELAY)
+		struct rl_policy *policy = policy_at(held_to, place);
+		if (!policy)
+			break;
+		if (!limits(policy, direction) || policy->flags & RL_POLICY_RELAY)
 			continue;
 		struct rl_allowance *a = get_allowance(policy, direction);
 		if (a->limit_rate && own->epochs[place] != a->epoch + 1)

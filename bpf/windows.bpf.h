@@ -39,11 +39,10 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 	if (!held->shares[RL_RX].used_until_ns)
 		held->shares[RL_RX].used_until_ns = now - FIRST_WINDOW_NS;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		if (!number)
+		struct rl_policy *policy = policy_at(held_to, place);
+		if (!policy)
 			break;
-		struct rl_policy *policy = get_policy(number);
-		if (!policy || !limits(policy, RL_RX) || policy->flags & RL_POLICY_RELAY)
+		if (!limits(policy, RL_RX) || policy->flags & RL_POLICY_RELAY)
 			continue;
 		__u64 rate = get_limit(policy)->rate_bytes_per_second;
 		struct rl_allowance *a = &policy->allowances[RL_RX];
