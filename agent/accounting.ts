@@ -39,7 +39,6 @@ const MAPS = [
   'process_events',
   'sockets',
   'threads',
-  'mptcp_owners',
   'interfaces',
   'interface_names',
   'interface_baselines',

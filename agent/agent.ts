@@ -1,33 +1,23 @@
-import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
-import { RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
+import { RL_TOTALS_OFFSET, RL_WIRE_OFFSET, RL_WIRE_SIZE, RlLost, type RlTotals, readRlTotals } from '../bpf/layouts.ts';
 import type { Accounting } from './accounting.ts';
-import { ConfiguredPorts } from './configured-ports.ts';
-import { addCounters, type Counters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
+import { addCounters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
 import { Events } from './events.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
 import type { Policies } from './policies/policies.ts';
+import { identityOf, NO_RELAY, ProcessDescription, toIso } from './process-description.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
-import type {
-  AgentEvent,
-  App,
-  Flow,
-  PayloadTraffic,
-  Process,
-  Readings,
-  Relay,
-  RelayReading,
-  Socket,
-  Status,
-} from './readings.ts';
+import type { AgentEvent, App, Flow, Process, Readings, Relay, RelayReading, Socket, Status } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
 import { RelayWatch } from './relay-watch.ts';
 import { SocketReadings } from './socket-readings.ts';
 import { toFlow } from './socket-table.ts';
-import type { Store, StoredProcess } from './store.ts';
+import { describeStatus } from './status.ts';
+import type { Store } from './store.ts';
+import { Totals } from './totals.ts';
 import type { Users } from './users.ts';
 
 export interface AgentOptions {
@@ -51,16 +41,9 @@ export interface AgentOptions {
   recognise: (executable: string | null, command: string) => string | null;
 }
 
-/** What belongs to an app beside its counters. */
-interface AppTotal {
-  counters: Counters;
-  dirty: boolean;
-}
-
 const CHECKPOINT_MS = 10_000;
-/** Flows of relays are only given back to the kernel at a checkpoint. */
+/** Slots of ended processes and flows of relays are only given back to the kernel at a checkpoint. */
 const CROWDED_CHECKPOINT_MS = 2_000;
-const FORGET_MS = 15 * 60_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
 const FRESH_MS = 50;
@@ -71,9 +54,6 @@ const JUDGE_MS = 950;
 const SECOND_LOOK_MS = 400;
 
 const VERDICTS = ['none', 'suspected', 'relay'];
-const NOTHING = { receivedBytes: 0, sentBytes: 0 };
-const NO_RELAY: Relay = { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
-const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flow', 'pair'] as const;
 
 /** Polls the kernel's side, keeps totals by app on disk, and answers what is asked. */
 export class Agent implements Readings, AsyncDisposable {
@@ -82,14 +62,9 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #watch: RelayWatch | undefined;
   readonly #events = new Events();
   readonly #metrics: Metrics;
-  readonly #configuredPorts: ConfiguredPorts;
+  readonly #description: ProcessDescription;
+  readonly #totals: Totals;
   readonly #budget: SeriesBudget;
-  readonly #apps = new Map<string, AppTotal>();
-  /** Ended processes whose slots were given back, by identity; kept for 15 minutes after their end. */
-  readonly #gone = new Map<string, { process: Process; exitedAtMs: number }>();
-  /** Of this epoch: all processes, and those of them whose slots were given back. */
-  readonly #processesTotal: Counters;
-  readonly #freedTotal: Counters;
   readonly #startedAt: string;
   #timer: NodeJS.Timeout | undefined;
   #secondLook: NodeJS.Timeout | undefined;
@@ -109,16 +84,29 @@ export class Agent implements Readings, AsyncDisposable {
     const { accounting, clock, version, kernel, store } = options;
     this.#options = options;
     this.#metrics = new Metrics(version, kernel);
-    this.#configuredPorts = new ConfiguredPorts(() => this.#elapsedMs());
     this.#budget = new SeriesBudget(options.maxApps);
     this.#startedAt = toIso(clock.nowMs());
-    this.#freedTotal = store.freed();
-    this.#processesTotal = makeCounters(this.#freedTotal);
+    this.#description = new ProcessDescription({
+      users: options.users,
+      elapsedMs: () => this.#elapsedMs(),
+      relayOf: (record) => this.#watch?.relayOf(record),
+    });
+    this.#totals = new Totals({
+      store,
+      nowMs: () => clock.nowMs(),
+      describe: (record) => this.#description.of(record),
+      settledOf: (record) => this.#watch?.settledOf(record),
+    });
     this.#doubleEntry = new DoubleEntry({
       books: options.books,
       readTotals: () => this.#readTotals(),
+      writeUncovered: (direction, { bytes, packets }) => {
+        const at = RL_TOTALS_OFFSET.uncovered + (direction === 'rx' ? 0 : RL_WIRE_SIZE);
+        accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.bytes, BigInt(bytes), true);
+        accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.packets, BigInt(packets), true);
+      },
       poll: () => this.#poll(),
-      processesTotal: this.#processesTotal,
+      processesTotal: this.#totals.processes,
     });
     const maps = {
       processes: accounting.processes,
@@ -127,13 +115,13 @@ export class Agent implements Readings, AsyncDisposable {
       details: accounting.map('process_details'),
       events: accounting.events,
     };
-    const stored = new Map(store.processes().map((row) => [identityOf(row), row]));
     this.#table = new ProcessTable(maps, clock, {
       recognise: ({ executable, command }) => options.recognise(executable, command),
-      restore: (record) => this.#restore(record, stored.get(identityOf(record))),
-      changed: (record, delta) => this.#charge(record, delta),
+      restore: (record) =>
+        this.#totals.restore(record, ({ relay, settled }) => this.#watch?.restore(record, relay, settled)),
+      changed: (record, delta) => this.#totals.charge(record, delta),
       started: (record) => {
-        this.#configuredPortsOf(record); // read by the time somebody asks
+        this.#description.configuredPortsOf(record); // read by the time somebody asks
         this.#publish('process-started', record);
       },
       described: (record) => options.policies.noticed(record),
@@ -154,17 +142,16 @@ export class Agent implements Readings, AsyncDisposable {
           processes: this.#table,
           ledger: new RelayLedger({ isDeclared: ({ pid, name }) => this.#isDeclared(pid, name) }),
           clock: () => ({ nowMs: clock.nowMs(), monotonicNs: Number(process.hrtime.bigint()) }),
-          billed: (record, delta) => this.#charge(record, delta),
+          billed: (record, delta) => this.#totals.charge(record, delta),
         })
       : undefined;
     options.policies.publishTo((type, data) => this.#events.publish(type, data));
-    for (const [app, counters] of store.apps()) this.#apps.set(app, { counters, dirty: false });
-    for (const row of store.freedProcesses()) this.#remember(row);
   }
 
   /** Reads the whole table, then polls at the interval until disposed. */
   start(): void {
-    this.#table.scan();
+    this.#totals.withStored(() => this.#table.scan());
+    if (!this.#options.accounting.adopted) this.#doubleEntry.begin();
     this.#options.policies.start();
     this.#poll();
     this.#ready = true;
@@ -176,7 +163,7 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   hasApp(app: string): boolean {
-    return this.#apps.has(app);
+    return this.#totals.hasApp(app);
   }
 
   subscribe(listener: (event: AgentEvent) => void): () => void {
@@ -188,14 +175,19 @@ export class Agent implements Readings, AsyncDisposable {
     const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
     const processes = [kernelProcess(this.#balance().unattributed, bootedAt)];
     for (const record of this.#table.records()) {
-      if (includeExited || record.exitedAtMs === null) processes.push(this.#toProcess(record));
+      if (record.exitedAtMs === null) processes.push(this.#description.of(record));
+      else if (includeExited) processes.push(this.#description.viewOf(record));
     }
-    if (includeExited) for (const { process } of this.#gone.values()) processes.push(process);
+    if (includeExited) for (const process of this.#totals.ended()) processes.push(process);
     return processes;
   }
 
   process(pid: number): Process | undefined {
-    const candidates = this.processes({ includeExited: true }).filter((process) => process.pid === pid);
+    if (pid === 0) return this.processes()[0];
+    this.#refresh();
+    const known = this.#table.records().filter(({ tgid }) => tgid === pid);
+    const candidates = [...known].map((record) => this.#description.of(record));
+    candidates.push(...this.#totals.endedWithPid(pid));
     // ISO times in UTC sort as text.
     const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
     return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);
@@ -221,7 +213,7 @@ export class Agent implements Readings, AsyncDisposable {
     const live = [...this.#table.records()].filter(({ exitedAtMs }) => exitedAtMs === null);
     const processes = Map.groupBy(live, ({ app }) => app);
     const relays = this.#relaysByApp();
-    return [...this.#apps].map(([app, { counters }]) => ({
+    return this.#totals.apps().map(({ app, counters }) => ({
       app,
       processes: processes.get(app)?.length ?? 0,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
@@ -232,12 +224,12 @@ export class Agent implements Readings, AsyncDisposable {
 
   async metrics(openMetrics: boolean): Promise<string> {
     const status = this.status();
-    const apps = [...this.#apps].map(([app, { counters }]): AppSeries => ({ app, counters }));
+    const apps: AppSeries[] = this.#totals.apps();
     const series = this.#budget.apply(apps, addCounters, makeCounters);
     const processes = this.#options.metricsPerProcess
       ? [...this.#table.records()]
           .filter(({ exitedAtMs }) => exitedAtMs === null)
-          .map((record) => ({ process: this.#toProcess(record), counters: record.counters }))
+          .map((record) => ({ process: this.#description.of(record), counters: record.counters }))
       : null;
     const verdicts = new Map([...this.#relaysByApp()].map(([app, { verdict }]) => [app, verdict]));
     const { policies, store } = this.#options;
@@ -256,41 +248,24 @@ export class Agent implements Readings, AsyncDisposable {
 
   status(): Status {
     const { accounting, version, kernel, intervalSeconds } = this.#options;
-    const { accounts, unattributed, reconciliation, totals } = this.#balance();
+    const balance = this.#balance();
     const records = [...this.#table.records()];
     const live = records.filter(({ exitedAtMs }) => exitedAtMs === null).length;
-    const statsEnabled = readSysctl('/proc/sys/kernel/bpf_stats_enabled') === '1';
-    return {
+    return describeStatus({
+      accounting,
+      balance,
       version,
       kernel,
       startedAt: this.#startedAt,
-      accountingSince: toIso(accounting.sinceWallMs),
-      adopted: accounting.adopted,
-      programs: accounting.programs.map((program) => {
-        const info = statsEnabled ? accounting.programInfo(program) : undefined;
-        return {
-          name: program.hook.program,
-          hook: program.hook.section,
-          attached: program.fd !== null,
-          runCount: info?.runCount ?? null,
-          nanosecondsPerRun: info && info.runCount > 0 ? info.runTimeNs / info.runCount : null,
-        };
-      }),
-      maps: [...accounting.maps.values()].map(({ info, valueStride }) => ({
-        name: info.name,
-        type: info.type,
-        entries: info.name === 'processes' || info.name === 'process_slots' ? this.#table.size : null,
-        capacity: info.maxEntries,
-        bytes: info.maxEntries * (info.keySize + valueStride),
-      })),
-      lost: LOST_REASONS.map((reason, index) => ({ reason, count: totals.lost[index] ?? 0 })),
-      unattributed,
-      missing: [...accounting.missing],
-      interfaces: accounts.flatMap(({ lines }) => lines),
-      reconciliation,
       poll: { count: this.#pollCount, lastSeconds: this.#lastPollSeconds, intervalSeconds },
-      processes: { live, exited: records.length - live + this.#gone.size, capacity: this.#table.capacity },
-    };
+      processes: {
+        live,
+        exited: records.length - live + this.#totals.endedCount,
+        capacity: this.#table.capacity,
+        forgottenEarly: this.#totals.forgottenEarly,
+      },
+      tableSize: this.#table.size,
+    });
   }
 
   /** Writes a last checkpoint; the kernel's side goes on counting. */
@@ -307,7 +282,8 @@ export class Agent implements Readings, AsyncDisposable {
       this.#poll();
       this.#sockets.letGo();
       const now = this.#elapsedMs();
-      const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
+      const isCrowded = this.#table.isCrowded() || this.#watch?.isCrowded() === true;
+      const patienceMs = isCrowded ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
       if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;
@@ -342,6 +318,7 @@ export class Agent implements Readings, AsyncDisposable {
     if (lostEvents !== this.#lostEvents) this.#table.scan();
     this.#lostEvents = lostEvents;
     this.#table.poll();
+    this.#books = undefined; // of an earlier moment than the processes now
     this.#polledAtMs = this.#elapsedMs();
     if (this.#polledAtMs - this.#lastJudgeMs >= JUDGE_MS) this.#judge();
     this.#options.policies.poll((record) => this.#watch?.ruledFlows(record) ?? []);
@@ -376,73 +353,15 @@ export class Agent implements Readings, AsyncDisposable {
 
   /** On disk first, then the slots go back to the kernel: a crash in between doubles nothing. */
   #checkpoint(): void {
-    const now = this.#options.clock.nowMs();
     this.#watch?.settle();
     const freeable = this.#table.freeable();
-    const freedTotal = makeCounters(this.#freedTotal);
-    for (const record of freeable) {
-      addCounters(freedTotal, record.counters);
-      record.dirty = true;
-    }
-    const freed = new Set(freeable);
-    const dirty = [...this.#table.records()].filter((record) => record.dirty);
-    const dirtyApps = [...this.#apps].filter(([, total]) => total.dirty);
     this.#options.policies.checkpoint();
-    this.#options.store.checkpoint({
-      apps: dirtyApps.map(([app, { counters }]) => [app, counters] as const),
-      processes: dirty.map((record) => this.#toStored(record, freed.has(record))),
-      freed: freedTotal,
-      forgetBeforeMs: now - FORGET_MS,
-    });
+    this.#totals.write(this.#table.records(), freeable);
     this.#watch?.release();
-    this.#options.store.history.prune(now);
-    this.#freedTotal.set(freedTotal);
-    for (const record of dirty) record.dirty = false;
-    for (const [, total] of dirtyApps) total.dirty = false;
-    for (const record of freeable) {
-      this.#gone.set(identityOf(record), { process: this.#toProcess(record), exitedAtMs: record.exitedAtMs ?? now });
-    }
     for (const record of freeable) this.#watch?.forget(record);
     this.#table.free(freeable);
     this.#table.retire();
-    for (const [identity, { exitedAtMs }] of this.#gone) {
-      if (exitedAtMs < now - FORGET_MS) this.#gone.delete(identity);
-    }
     this.#lastCheckpointMs = this.#elapsedMs();
-  }
-
-  /** What the totals on disk hold of a process already is not added to them again. */
-  #restore(record: ProcessRecord, row: StoredProcess | undefined): 'keep' | 'freed' {
-    if (row?.freed) return 'freed';
-    this.#gone.delete(identityOf(record)); // of an earlier epoch, and it lives on
-    if (row) {
-      record.counters.set(row.counters);
-      addCounters(this.#processesTotal, row.counters);
-      const { relay, settled, startedAt } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
-      record.startedAtMs = Date.parse(startedAt);
-      this.#watch?.restore(record, relay, settled ?? NOTHING);
-    }
-    return 'keep';
-  }
-
-  /** Ended processes of an earlier agent stay readable. */
-  #remember(row: StoredProcess): void {
-    if (row.exitedAtMs === null) return;
-    const { settled: _settled, ...described } = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
-    const process: Process = { ...described, exitedAt: toIso(row.exitedAtMs) };
-    this.#gone.set(identityOf(row), { process, exitedAtMs: row.exitedAtMs });
-  }
-
-  #charge(record: ProcessRecord, delta: Counters): void {
-    addCounters(this.#processesTotal, delta);
-    let total = this.#apps.get(record.app);
-    if (!total) {
-      total = { counters: makeCounters(), dirty: true };
-      this.#apps.set(record.app, total);
-    }
-    addCounters(total.counters, delta);
-    total.dirty = true;
-    this.#options.store.history.add(record.app, delta, this.#options.clock.nowMs());
   }
 
   /** The administrator has said that this app or program serves others. */
@@ -456,47 +375,11 @@ export class Agent implements Readings, AsyncDisposable {
 
   #appOf(processKey: string): string {
     for (const record of this.#table.records()) if (identityOf(record) === processKey) return record.app;
-    return this.#gone.get(processKey)?.process.app ?? '';
+    return this.#totals.endedAs(processKey)?.app ?? '';
   }
 
   #publish(type: string, record: ProcessRecord): void {
-    if (this.#events.subscribers > 0) this.#events.publish(type, { process: this.#toProcess(record) });
-  }
-
-  #toStored(record: ProcessRecord, freed: boolean): StoredProcess {
-    const { tgid, startNs, app, counters, exitedAtMs } = record;
-    const settled = this.#watch?.settledOf(record) ?? NOTHING;
-    const description = JSON.stringify({ ...this.#toProcess(record), settled });
-    return { tgid, startNs, app, counters, exitedAtMs, freed, description };
-  }
-
-  #configuredPortsOf(record: ProcessRecord): readonly number[] | undefined {
-    return this.#configuredPorts.of(record, this.#options.users.homeOf(record.uid));
-  }
-
-  #toProcess(record: ProcessRecord): Process {
-    const ports = this.#configuredPortsOf(record);
-    const { tgid, name, details, uid, app, unit, container, profile, counters } = record;
-    return {
-      pid: tgid,
-      startedAt: toIso(record.startedAtMs),
-      exitedAt: record.exitedAtMs === null ? null : toIso(record.exitedAtMs),
-      name,
-      executable: details.executable,
-      command: details.command,
-      user: this.#options.users.nameOf(uid),
-      uid,
-      parentPid: details.parentPid,
-      app,
-      unit,
-      container,
-      profile,
-      ...(ports ? { configuredPorts: [...ports] } : {}),
-      netns: details.netns,
-      traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
-      payloadShares: sharesOf(counters),
-      relay: this.#watch?.relayOf(record) ?? NO_RELAY,
-    };
+    if (this.#events.subscribers > 0) this.#events.publish(type, { process: this.#description.of(record) });
   }
 
   #readTotals(): RlTotals {
@@ -513,21 +396,5 @@ export class Agent implements Readings, AsyncDisposable {
   #countSockets(): Map<string, Map<string, number>> {
     this.#refresh();
     return this.#sockets.count((app) => (this.#budget.has(app) ? app : 'other'));
-  }
-}
-
-function identityOf({ tgid, startNs }: { tgid: number; startNs: bigint }): string {
-  return `${tgid}:${startNs}`;
-}
-
-function toIso(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-function readSysctl(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch {
-    return ''; // a kernel without it
   }
 }

@@ -1,7 +1,7 @@
 import type { RlTotals } from '../bpf/layouts.ts';
 import { type Counters, WIRE_RX_BYTES, WIRE_RX_PACKETS, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
 import type { InterfaceAccount, InterfaceBooks } from './interface-books.ts';
-import { type Amount, type KernelRow, kernelRow, mergeDirections } from './kernel-row.ts';
+import { type Amount, type KernelRow, type KernelRowInput, kernelRow, mergeDirections } from './kernel-row.ts';
 import type { Direction, Process, Reconciliation, UnattributedTraffic } from './readings.ts';
 
 /** The books at one moment. */
@@ -15,6 +15,8 @@ export interface Balance {
 export interface DoubleEntryOptions {
   books: InterfaceBooks;
   readTotals: () => RlTotals;
+  /** Keeps, for this agent and those that adopt, what was counted at sockets before the device hooks were there. */
+  writeUncovered: (direction: Direction, amount: Amount) => void;
   /** Brings `processesTotal` up to date. */
   poll: () => void;
   /** All processes of this epoch together, ended ones included. */
@@ -28,6 +30,19 @@ export class DoubleEntry {
 
   constructor(options: DoubleEntryOptions) {
     this.#options = options;
+  }
+
+  /**
+   * Once, where the counters start from zero. The hooks are attached one by one, those at sockets first: what they have
+   * counted more than the devices by now, no device hook was there to see.
+   */
+  begin(): void {
+    const { books, readTotals, poll, writeUncovered } = this.#options;
+    const accounts = books.read(poll);
+    const totals = readTotals();
+    for (const direction of ['rx', 'tx'] as const) {
+      writeUncovered(direction, kernelRow(this.#input(direction, accounts, totals)).unseen);
+    }
   }
 
   /** Reads processes and interfaces as of the same moment. */
@@ -45,21 +60,31 @@ export class DoubleEntry {
     accounts: readonly InterfaceAccount[],
     totals: RlTotals,
   ): { rows: KernelRow['rows']; reconciliation: Reconciliation } {
-    const { books, processesTotal } = this.#options;
-    const isRx = direction === 'rx';
-    const processesBytes = processesTotal[isRx ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number;
-    const processesPackets = processesTotal[isRx ? WIRE_RX_PACKETS : WIRE_TX_PACKETS] as number;
-    const seen = books.sum(accounts, direction);
-    const seenSent = books.sum(accounts, 'tx');
-    const noSocket = this.#noSocket[direction];
-    const input = { direction, seen, seenSent, processesBytes, processesPackets, totals, noSocket };
+    const input = this.#input(direction, accounts, totals);
     const { rows, seenBytes } = kernelRow(input);
-    this.#noSocket[direction] = rows.get('no_socket') ?? noSocket;
+    this.#noSocket[direction] = rows.get('no_socket') ?? input.noSocket;
+    const uncoveredBytes = totals.uncovered[direction === 'rx' ? 0 : 1]?.bytes ?? 0;
+    const processesBytes = input.processesBytes + uncoveredBytes;
     const lines = accounts.flatMap((account) => account.lines).filter((line) => line.direction === direction);
-    const interfacesBytes = lines.reduce((total, { errorBytes }) => total + errorBytes, seenBytes);
+    const interfacesBytes = lines.reduce((total, { errorBytes }) => total + errorBytes, seenBytes + uncoveredBytes);
     const kernelBytes = [...rows.values()].reduce((total, { bytes }) => total + bytes, 0);
     const errorBytes = interfacesBytes - processesBytes - kernelBytes;
     return { rows, reconciliation: { direction, interfacesBytes, processesBytes, kernelBytes, errorBytes } };
+  }
+
+  #input(direction: Direction, accounts: readonly InterfaceAccount[], totals: RlTotals): KernelRowInput {
+    const { books, processesTotal } = this.#options;
+    const isRx = direction === 'rx';
+    const uncovered = totals.uncovered[isRx ? 0 : 1] ?? { bytes: 0, packets: 0 };
+    return {
+      direction,
+      seen: books.sum(accounts, direction),
+      seenSent: books.sum(accounts, 'tx'),
+      processesBytes: (processesTotal[isRx ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number) - uncovered.bytes,
+      processesPackets: (processesTotal[isRx ? WIRE_RX_PACKETS : WIRE_TX_PACKETS] as number) - uncovered.packets,
+      totals,
+      noSocket: this.#noSocket[direction],
+    };
   }
 }
 

@@ -26,6 +26,8 @@ export interface Seen {
   nonIpPackets: number;
   forwardedBytes: number;
   forwardedPackets: number;
+  /** Of ip: own multicast and broadcast, given back by the IP layer; the device never had them. */
+  loopedPackets: number;
 }
 
 export interface InterfaceMaps {
@@ -310,7 +312,7 @@ export function asCountedBy(device: RlInterfaceName, side: Seen): [bytes: number
     return [side.deviceBytes - side.devicePackets * device.hardHeaderLength, side.devicePackets];
   }
   if (device.driver === '' || COUNT_AS_HANDED.has(device.driver)) return [side.deviceBytes, side.devicePackets];
-  return [side.segmentedBytes, side.ipPackets + side.nonIpPackets];
+  return [side.segmentedBytes, side.ipPackets - side.loopedPackets + side.nonIpPackets];
 }
 
 export function nothingSeen(): Seen {
@@ -324,6 +326,7 @@ export function nothingSeen(): Seen {
     nonIpPackets: 0,
     forwardedBytes: 0,
     forwardedPackets: 0,
+    loopedPackets: 0,
   };
 }
 
@@ -337,11 +340,12 @@ function addSeen(sum: Seen, part: RlInterfaceDirection): void {
   sum.nonIpPackets += part.nonIp.packets;
   sum.forwardedBytes += part.forwarded.bytes;
   sum.forwardedPackets += part.forwarded.packets;
+  sum.loopedPackets += part.loopedPackets;
 }
 
 /** to += from */
 function addAll(to: Seen, from: Seen): void {
-  for (const key of Object.keys(to) as (keyof Seen)[]) to[key] += from[key];
+  for (const key of Object.keys(to) as (keyof Seen)[]) to[key] += from[key] ?? 0; // an older agent kept fewer
 }
 
 /** The value between `least` and `most` that is nearest to `value`. */

@@ -20,6 +20,8 @@ export interface KernelRow {
   rows: Map<string, Amount>;
   /** What the device hooks had seen at the moment at which the processes were read, as far as that can be told. */
   seenBytes: number;
+  /** What was counted at sockets and cannot have passed a device hook. */
+  unseen: Amount;
 }
 
 export interface Amount {
@@ -70,7 +72,11 @@ export function kernelRow(input: KernelRowInput): KernelRow {
     bytes: input.noSocket.bytes + Math.max(0, seenBytes - bytes),
     packets: input.noSocket.packets + Math.max(0, seenPackets - packets),
   });
-  return { rows, seenBytes };
+  return {
+    rows,
+    seenBytes,
+    unseen: { bytes: Math.max(0, bytes - seenBytes), packets: Math.max(0, packets - seenPackets) },
+  };
 }
 
 function allBytes({ ipBytes, nonIpBytes }: Seen): number {

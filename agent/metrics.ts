@@ -268,6 +268,11 @@ function writeAgent(out: Exposition, status: Status, dropped: number, highWater:
     'Things that should have been recorded and could not be, by reason.',
     lost.map(({ reason, count }) => [label('reason', reason), count]),
   );
+  counter(
+    'relayledger_processes_forgotten_early_total',
+    'Ended processes forgotten before 15 minutes were over, because there were too many.',
+    [['', status.processes.forgottenEarly]],
+  );
   gauge(
     'relayledger_reconciliation_error_bytes',
     'Interface counter less what the device hooks saw pass, since accounting began.',

@@ -153,6 +153,8 @@ export interface RelayReading {
   /** Proven byte by byte; and the most that it can be. */
   lowerBytes: number;
   upperBytes: number;
+  /** Left out of all but `upperBytes`: a tunnel's headers and empty acknowledgements, where its datagrams show them. */
+  overheadBytes: number;
   /** How often each byte went out: 1 but for brokers and conferences. */
   fanOut: number;
   /** Of what came in and what went out, the share that is the same bytes, on the side where it is less. */
@@ -230,7 +232,15 @@ export interface Status {
   interfaces: InterfaceReconciliation[];
   reconciliation: Reconciliation[];
   poll: { count: number; lastSeconds: number; intervalSeconds: number };
-  processes: { live: number; exited: number; capacity: number };
+  processes: {
+    live: number;
+    /** Those that are remembered. */
+    exited: number;
+    /** Of the kernel's table, which holds the live ones, and ended ones for a minute. */
+    capacity: number;
+    /** Ended ones that were forgotten before their 15 minutes were over, because there were too many. */
+    forgottenEarly: number;
+  };
 }
 
 export interface AgentEvent {

@@ -26,6 +26,8 @@ export interface Checkpoint {
   freed: Counters;
   /** Ended before this are forgotten; wall clock, ms. */
   forgetBeforeMs: number;
+  /** Others to forget, as `tgid:startNs`. */
+  forget?: readonly string[];
 }
 
 const SCHEMA = `
@@ -125,17 +127,17 @@ export class Store implements Disposable {
 
   /** Those of this epoch. */
   processes(): StoredProcess[] {
-    return this.#processes(`freed <> ${FREED_EARLIER}`);
+    return [...this.#processes(`freed <> ${FREED_EARLIER}`)];
   }
 
-  /** Those whose slots were given back, in this epoch or an earlier one. */
-  freedProcesses(): StoredProcess[] {
-    return this.#processes('freed <> 0');
+  /** Those whose slots were given back, in this epoch or an earlier one; who ended first comes first. */
+  freedProcesses(): IteratorObject<StoredProcess> {
+    return this.#processes('freed <> 0 ORDER BY exited_at_ms');
   }
 
-  #processes(condition: string): StoredProcess[] {
-    const rows = this.#db.prepare(`SELECT * FROM processes WHERE ${condition}`).all();
-    return rows.map((row) => ({
+  #processes(condition: string): IteratorObject<StoredProcess> {
+    const rows = this.#db.prepare(`SELECT * FROM processes WHERE ${condition}`).iterate();
+    return Iterator.from(rows).map((row) => ({
       tgid: Number(row['tgid']),
       startNs: BigInt(String(row['start_ns'])),
       app: String(row['app']),
@@ -147,10 +149,11 @@ export class Store implements Disposable {
   }
 
   /** Writes all or nothing. @throws AGENT_STATE_UNUSABLE where the disk is full or gone */
-  checkpoint({ apps, processes, freed, forgetBeforeMs }: Checkpoint): void {
+  checkpoint({ apps, processes, freed, forgetBeforeMs, forget = [] }: Checkpoint): void {
     const putApp = this.#db.prepare(
       'INSERT INTO apps (app, counters) VALUES (?, ?) ON CONFLICT (app) DO UPDATE SET counters = excluded.counters',
     );
+    const dropProcess = this.#db.prepare('DELETE FROM processes WHERE tgid = ? AND start_ns = ? AND freed <> 0');
     const putProcess = this.#db.prepare(
       `INSERT OR REPLACE INTO processes (tgid, start_ns, app, counters, exited_at_ms, freed, description)
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -159,6 +162,7 @@ export class Store implements Disposable {
       this.#transaction(() => {
         // First: the kernel still has the slots of those that are freed in this checkpoint.
         this.#db.prepare('DELETE FROM processes WHERE freed <> 0 AND exited_at_ms < ?').run(forgetBeforeMs);
+        for (const identity of forget) dropProcess.run(...identity.split(':'));
         for (const [app, counters] of apps) putApp.run(app, encode(counters));
         for (const process of processes) {
           const { tgid, startNs, app, counters, exitedAtMs, description } = process;

@@ -10,6 +10,8 @@
  * Blind:  AF_XDP zero-copy and XDP redirection pass no skb.
  */
 
+#define PACKET_LOOPBACK 5
+
 static __always_inline void name_interface(struct rl_interface_key *key, struct net_device *dev)
 {
 	struct rl_interface_name name = {
@@ -204,7 +206,14 @@ int BPF_PROG(netif_receive_skb, struct sk_buff *skb)
 	}
 	__u16 link = skb->mac_header;
 	__u32 link_header = link == 0xffff ? 0 : data_offset(skb) - link;
-	count_device(skb, &interface->direction[RL_RX], link_header, skb->len + link_header, skb->data);
+	struct rl_interface_direction *d = &interface->direction[RL_RX];
+	struct packet packet = count_device(skb, d, link_header, skb->len + link_header, skb->data);
+	if (!link_header && BPF_CORE_READ_BITFIELD_PROBED(skb, pkt_type) == PACKET_LOOPBACK) {
+		d->device_bytes -= skb->len;
+		d->device_packets -= 1;
+		d->segmented_bytes -= packet.bytes;
+		d->looped_packets += packet.packets;
+	}
 	return 0;
 }
 

@@ -46,6 +46,7 @@ enum { BPF_LOCAL_STORAGE_GET_F_CREATE = 1ULL << 0 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_F_NO_PREALLOC = 1U << 0, BPF_F_CLONE = 1U << 9, BPF_F_MMAPABLE = 1U << 10 };
 enum { BPF_SK_STORAGE_GET_F_CREATE = 1ULL << 0 };
+enum bpf_func_id { BPF_FUNC_skc_to_mptcp_sock = 196 };
 enum { BPF_RB_NO_WAKEUP = 1ULL << 0 };
 
 struct bpf_sock {
@@ -200,6 +201,7 @@ struct bpf_sk_lookup {
 };
 
 enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
+enum { SOCK_RAW = 3 };
 enum { IPPROTO_HOPOPTS = 0, IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_ICMPV6 = 58, IPPROTO_UDPLITE = 136, IPPROTO_MPTCP = 262 };
 enum { ETH_P_IP = 0x0800, ETH_P_IPV6 = 0x86DD };
 enum { MSG_OOB = 0x1, MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
@@ -337,6 +339,7 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
 	struct proto *skc_prot;
 	unsigned long skc_flags; /* sk_flags */
 	possible_net_t skc_net;
@@ -379,18 +382,16 @@ struct tcp_sock {
 	u32 rcv_nxt;
 	u64 bytes_received;
 	u32 urg_seq;
+	u16 urg_data;
 	u32 mss_cache;
 	u32 srtt_us; /* << 3 */
 	u32 snd_cwnd;
-	bool is_mptcp;
 };
 struct udp_sock;
 struct tls_context {
 	u8 rx_conf : 3;
 };
-struct mptcp_subflow_context {
-	struct sock *conn;
-};
+struct mptcp_sock;
 
 struct device_driver {
 	const char *name;
@@ -420,6 +421,17 @@ struct ipv6hdr {
 struct tcphdr {
 	__be16 source;
 };
+struct dst_metrics {
+	u32 metrics[17];
+};
+struct dst_entry {
+	unsigned long _metrics;
+	unsigned long expires;
+};
+struct rtable {
+	struct dst_entry dst;
+	u32 rt_pmtu : 31;
+};
 struct inet_skb_parm {
 	u16 frag_max_size;
 };
@@ -432,6 +444,8 @@ struct sk_buff {
 	char cb[48];
 	unsigned int len;
 	int skb_iif;
+	unsigned long _skb_refdst;
+	u8 pkt_type : 3;
 	u32 vlan_all;
 	__be16 protocol;
 	u16 network_header;

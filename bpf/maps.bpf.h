@@ -47,14 +47,6 @@ struct {
 	__type(value, struct rl_socket);
 } sockets SEC(".maps");
 
-/* MPTCP connection (kernel address) to slot: its subflows are the kernel's own sockets. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, __u32);
-} mptcp_owners SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -177,13 +169,12 @@ struct {
 	__type(value, struct rl_held);
 } held_sockets SEC(".maps");
 
-/* To the policy that rejects it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
 	__type(key, struct rl_listener);
-	__type(value, __u32);
+	__type(value, struct rl_rejection);
 } rejected_listeners SEC(".maps");
 
 /* What the destroy iterators are asked, and answer. */

@@ -117,10 +117,6 @@ static __noinline int touch_slow(struct sock *sk, struct rl_socket *s, __u32 slo
 		return 0;
 	describe(s, sk);
 	claim(s, slot, p, RL_CLAIM_TOUCHED);
-	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP) {
-		__u64 connection = (__u64)sk;
-		bpf_map_update_elem(&mptcp_owners, &connection, &slot, BPF_ANY);
-	}
 	return 0;
 }
 
@@ -282,6 +278,18 @@ int recvmsg6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
+/* A socket may listen after it was connected and disconnected: its children start as copies of what is kept here. */
+static __always_inline void forget_connection(struct rl_socket *s)
+{
+	close_flow(s->flow);
+	s->flow = 0;
+	s->payload[RL_RX] = s->payload[RL_TX] = 0;
+	s->connected = 0;
+	s->copied_valid = 0;
+	s->urgent_valid = 0;
+	s->before_urgent = 0;
+}
+
 /*
  * LISTEN and SYN_SENT are set by the process itself, in its own context; they also reach the kernel-made
  * subflows of MPTCP. CLOSE is the last we hear of a connection that nobody ever accepted.
@@ -302,18 +310,20 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int old_state, int new_state)
 		if (slot == KERNEL_SLOT || !p)
 			return 0;
 		s->protocol = RL_TCP;
+		if (new_state == TCP_LISTEN)
+			forget_connection(s);
 		claim(s, slot, p, new_state == TCP_LISTEN ? RL_CLAIM_LISTENER : RL_CLAIM_CREATED);
-		if (new_state == TCP_LISTEN && p->policies)
-			note_listener(p->policies, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
+		if (new_state == TCP_LISTEN)
+			note_listener(s, p->policies, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
 				      BPF_CORE_READ(sk, __sk_common.skc_num), true);
 		return 0;
 	}
 	if (new_state != TCP_CLOSE)
 		return 0;
-	if (old_state == TCP_LISTEN)
-		note_listener(0, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), BPF_CORE_READ(sk, __sk_common.skc_num),
-			      false);
 	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (s && old_state == TCP_LISTEN)
+		note_listener(s, 0, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
+			      BPF_CORE_READ(sk, __sk_common.skc_num), false);
 	if (s && s->claim == RL_CLAIM_LISTENER && old_state != TCP_LISTEN) {
 		struct rl_process *p = get_process(s->owner);
 		if (p && p->generation == s->owner_generation)

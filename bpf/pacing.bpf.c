@@ -206,7 +206,7 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 	if (common->skc_state == TCP_LISTEN) {
 		struct rl_process *p = get_process(s->owner);
 		bool is_known = p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation;
-		note_listener(is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, is_known);
+		note_listener(s, is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, true);
 		if (wanted_callbacks(s) & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
 			LIMIT_SCALE(tp);
 		else

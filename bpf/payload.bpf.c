@@ -8,7 +8,8 @@
  *         tp_btf/tcp_rcv_space_adjust: TCP's reads, from the advance of copied_seq, because splice from
  *         a socket and TCP_ZEROCOPY_RECEIVE pass no recvmsg.
  * Cost:   a process look-up and a socket storage look-up each.
- * Blind:  splice from a kTLS or MPTCP socket; sockmap redirection; AF_XDP. wire.bpf.c sees their packets.
+ * Blind:  of two urgent bytes that come between two reads, one after the other, the first is taken for read;
+ *         splice from a kTLS or MPTCP socket; sockmap redirection; AF_XDP. wire.bpf.c sees their packets.
  */
 
 enum { TLS_BASE = 0 };
@@ -146,17 +147,31 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
 	return 0;
 }
 
-/* Reads step over the urgent byte, which only MSG_OOB gives, unless the program asked for it in line. */
-static __always_inline bool steps_over_urgent(struct sock *sk, struct tcp_sock *tp, struct rl_socket *s, __u32 before,
-					      __u32 copied)
+/*
+ * Reads step over the urgent byte, which only MSG_OOB gives, unless the program asked for it in line. They stop before
+ * it first; when another urgent byte comes then, the kernel itself steps over the first one (tcp_check_urg()).
+ */
+static __noinline __u32 urgent_bytes_passed(struct sock *sk, struct tcp_sock *tp, struct rl_socket *s, __u32 before,
+					    __u32 copied)
 {
+	if (!s)
+		return 0;
 	__u32 urgent = tp->urg_seq; /* 0: there was none; stays when it has been passed */
+	__u32 passed = 0;
 
-	if (!urgent || urgent - before >= copied - before || (s->urgent_valid && s->urgent_seq == urgent))
-		return false;
-	s->urgent_seq = urgent;
-	s->urgent_valid = 1;
-	return !(sk->__sk_common.skc_flags & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_URGINLINE));
+	if (s->before_urgent && copied != before) {
+		s->before_urgent = 0;
+		passed = 1;
+	}
+	if (urgent && urgent - before < copied - before && !(s->urgent_valid && s->urgent_seq == urgent)) {
+		if (urgent != before || !passed)
+			passed++;
+		s->urgent_seq = urgent;
+		s->urgent_valid = 1;
+	}
+	if (tp->urg_data && urgent == copied)
+		s->before_urgent = 1;
+	return sk->__sk_common.skc_flags & 1UL << bpf_core_enum_value(enum sock_flags, SOCK_URGINLINE) ? 0 : passed;
 }
 
 /*
@@ -181,8 +196,8 @@ int BPF_PROG(tcp_rcv_space_adjust, struct sock *sk)
 	}
 	__u32 before = s->copied_valid ? s->copied_seq : next - (__u32)tp->bytes_received;
 	__s32 advance = copied - before;
-	if (advance > 0 && steps_over_urgent(sk, tp, s, before, copied))
-		advance--;
+	if (tp->urg_seq && advance > 0)
+		advance -= urgent_bytes_passed(sk, tp, s, before, copied);
 	s->copied_seq = copied;
 	s->copied_valid = 1;
 	if (advance > 0)

@@ -41,10 +41,6 @@ int adopt_sockets(struct bpf_iter__task_file *ctx)
 	s->scope[RL_RX] = s->scope[RL_TX] = RL_PUBLIC;
 	describe(s, sk);
 	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP) {
-		__u64 connection = (__u64)sk;
-		bpf_map_update_elem(&mptcp_owners, &connection, &slot, BPF_ANY);
-	}
 	/* Not of a listener: its children start as copies of its storage, with sequence numbers of their own. */
 	struct tcp_sock *tp = state == TCP_LISTEN ? NULL : read_by_sequence(sk);
 	if (tp && !s->copied_valid) {
@@ -93,6 +89,8 @@ int dump_sockets(struct bpf_iter__bpf_sk_storage_map *ctx)
 		.claim = s->claim,
 		.scope = s->scope[RL_TX],
 		.type = BPF_CORE_READ(sk, sk_type),
+		.ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if),
+		.flow = s->flow,
 	};
 	struct socket *socket = BPF_CORE_READ(sk, sk_socket);
 	if (socket)

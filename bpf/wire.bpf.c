@@ -10,6 +10,10 @@
  */
 
 #define IPV6_FRAGMENT_HEADER 8
+#define UNCUT 552 /* net.ipv4.route.min_pmtu: no router gets a packet cut smaller */
+#define RTAX_MTU 2
+#define SKB_DST_NOREF 1UL
+#define DST_METRICS_FLAGS 3UL
 
 struct packet {
 	__u64 bytes;
@@ -64,12 +68,30 @@ static __always_inline void fragment(struct packet *packet, bool ip4, __u32 limi
 	__u32 repeated = ip4 ? IPV4_HEADER : IPV6_HEADER + IPV6_FRAGMENT_HEADER;
 	if (packet->bytes <= limit || limit <= repeated + 8)
 		return;
-	__u32 room = (limit - repeated) & ~7U;
+	__u32 last = limit - repeated; /* only the last one's length need not be a multiple of 8 */
+	__u32 room = last & ~7U;
 	__u64 data = packet->bytes - header;
-	__u64 fragments = (data + room - 1) / room;
+	__u64 fragments = 1 + (data - last + room - 1) / room;
 	/* Each fragment carries a whole header of its own; in IPv6 the first one gains its fragment header too. */
 	packet->bytes = data + fragments * repeated;
 	packet->packets = fragments;
+}
+
+/* What the IP layer cuts a packet to: the device's MTU, the route's, or what a router on the path has asked for. */
+static __noinline __u32 limit_of_route(struct sk_buff *skb, bool ip4)
+{
+	__u32 limit = skb->dev->mtu;
+	void *address = (void *)(skb->_skb_refdst & ~SKB_DST_NOREF);
+	struct rtable *route = bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct rtable));
+	void *metrics = (void *)(route->dst._metrics & ~DST_METRICS_FLAGS);
+	__u32 asked = ((struct dst_metrics *)bpf_rdonly_cast(metrics, bpf_core_type_id_kernel(struct dst_metrics)))
+			      ->metrics[RTAX_MTU - 1];
+	if (ip4) { /* IPv6 keeps it with the other metrics */
+		__u32 learnt = BPF_CORE_READ_BITFIELD(route, rt_pmtu);
+		if (learnt && (__s64)(bpf_jiffies64() - route->dst.expires) < 0)
+			asked = learnt;
+	}
+	return asked ? asked : limit;
 }
 
 static __always_inline void measure(struct __sk_buff *skb, enum rl_direction direction, struct packet *packet)
@@ -87,12 +109,13 @@ static __always_inline void measure(struct __sk_buff *skb, enum rl_direction dir
 		return;
 	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
 	if (direction == RL_TX) {
-		__u32 mtu = kernel_skb->dev->mtu;
-		if (packet->bytes > mtu)
-			fragment(packet, ip4, mtu);
+		if (packet->bytes > UNCUT) {
+			__u32 limit = limit_of_route(kernel_skb, ip4);
+			fragment(packet, ip4, limit);
+		}
 		return;
 	}
-	if (packet->bytes <= 576)
+	if (packet->bytes <= UNCUT)
 		return;
 	/* Reassembled: the IP layer left the largest fragment's size in its control block. */
 	__u16 largest;
@@ -130,19 +153,17 @@ static __noinline int wait_for_owner(struct rl_socket *s, enum rl_direction dire
 	return 0;
 }
 
-static __always_inline __u32 mptcp_owner(struct __sk_buff *skb)
+/* An MPTCP subflow is the kernel's own socket; what a process holds, and touches, is the connection. */
+static __always_inline __u32 mptcp_owner(struct bpf_sock *sk)
 {
-	if (!bpf_cast_to_kern_ctx)
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_mptcp_sock)) /* kernel 5.19 */
 		return KERNEL_SLOT;
-	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
-	struct sock *sk = kernel_skb->sk;
-	struct tcp_sock *tp = (void *)sk;
-	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !BPF_CORE_READ(tp, is_mptcp))
+	struct mptcp_sock *connection = bpf_skc_to_mptcp_sock(sk);
+	struct rl_socket *s = connection ? bpf_sk_storage_get(&sockets, connection, 0, 0) : NULL;
+	if (!s || s->claim == RL_CLAIM_NONE || s->claim == RL_CLAIM_LISTENER)
 		return KERNEL_SLOT;
-	struct mptcp_subflow_context *subflow = BPF_CORE_READ(tp, inet_conn.icsk_ulp_data);
-	__u64 connection = (__u64)BPF_CORE_READ(subflow, conn);
-	__u32 *slot = bpf_map_lookup_elem(&mptcp_owners, &connection);
-	return slot ? *slot : KERNEL_SLOT;
+	struct rl_process *p = get_process(s->owner);
+	return p && p->generation == s->owner_generation ? s->owner : KERNEL_SLOT;
 }
 
 /* Who sent this datagram: its reader won't ask. */
@@ -179,7 +200,7 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 	measure(skb, direction, &packet);
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!s || s->owner == KERNEL_SLOT) {
-		__u32 slot = mptcp_owner(skb);
+		__u32 slot = mptcp_owner(sk);
 		p = get_process(slot);
 		if (slot != KERNEL_SLOT && p) {
 			if (p->policies && s && !(hold_packet(skb, s, p->policies, direction) & PASS))
@@ -191,7 +212,7 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 		return 1;
 	}
 	if (s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
-		__u32 slot = mptcp_owner(skb);
+		__u32 slot = mptcp_owner(sk);
 		p = get_process(slot);
 		if (slot != KERNEL_SLOT && p)
 			claim(s, slot, p, RL_CLAIM_TOUCHED);

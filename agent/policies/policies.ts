@@ -6,16 +6,17 @@ import type { ProcessKiller } from '../process-killer.ts';
 import type { Clock, ProcessRecord } from '../process-table.ts';
 import type { Protection } from '../protection.ts';
 import { type Applicable, Assignments } from './assignments.ts';
+import { Binding } from './binding.ts';
 import { describePolicy } from './describe.ts';
 import type { Enforcer } from './enforcer.ts';
 import { byPrecedence, Held, isExpired, requireWritable, toApplicable } from './held.ts';
-import { toKernelPolicy } from './kernel-policy.ts';
-import { type Bound, startTicksOf, toEarlyMatch } from './match.ts';
+import { Installation } from './installation.ts';
+import { startTicksOf } from './match.ts';
 import type { Policy, PolicyReading, RuledFlow } from './policy.ts';
 import type { PolicySeries } from './policy-metrics.ts';
 import type { PolicyRecords, Spared, StoredPolicy } from './policy-records.ts';
 import { Quotas } from './quotas.ts';
-import { PolicyInvalidError, readPolicy, requirePolicyName } from './validate.ts';
+import { readPolicy, requirePolicyName } from './validate.ts';
 
 export interface PoliciesOptions {
   /** null where this host can't enforce. */
@@ -43,7 +44,8 @@ export interface PutOptions {
 /** What the agent tells its listeners. */
 type Publish = (type: string, data: Record<string, unknown>) => void;
 
-const UNAVAILABLE = 'this agent cannot enforce policies on this host; GET /v1/status says what is missing';
+/** With those that are switched off: each has its series in `/metrics`. */
+const MAX_KEPT = 1000;
 
 /** The policies that are in force: from the file, from REST, over restarts, until they expire. */
 export class Policies {
@@ -51,18 +53,22 @@ export class Policies {
   readonly #held = new Map<string, Held>();
   readonly #assignments: Assignments;
   readonly #quotas: Quotas;
+  readonly #installation: Installation;
+  readonly #binding: Binding;
   #publish: Publish = () => undefined;
   #nextExpiryMs = Infinity;
   #needsStart = true;
 
   constructor(options: PoliciesOptions) {
-    const { enforcer, protection, logger } = options;
+    const { clock, enforcer, protection, logger } = options;
     this.#options = options;
     this.#assignments = new Assignments(enforcer, protection, logger);
+    this.#installation = new Installation({ enforcer, clock, apply: () => this.#apply() });
+    this.#binding = new Binding({ ...options, live: (pid) => this.live(pid) });
     this.#quotas = new Quotas({
       ...options,
       publish: (type, data) => this.#publish(type, data),
-      restart: (held, usedBytes) => this.#restart(held, usedBytes),
+      setPeriod: (name, endsAtMs, isNew) => enforcer?.setPeriod(name, endsAtMs, isNew),
       countedBy: ({ name, policy }) =>
         policy.scope === 'relay' ? this.#assignments.relayingUnder(name) : this.#assignments.heldBy(name),
     });
@@ -98,7 +104,7 @@ export class Policies {
     }
     for (const stored of records.policies()) {
       if (isExpired(stored.policy, nowMs)) this.#expire(stored.name, stored.policy);
-      else if (this.#isOver(stored)) records.delete(stored.name);
+      else if (this.#binding.isOver(stored)) records.delete(stored.name);
       else if (this.#held.has(stored.name))
         logger.warn(
           { policy: stored.name },
@@ -112,7 +118,7 @@ export class Policies {
     for (const held of this.#held.values()) {
       if (!held.policy.enabled) continue;
       try {
-        this.#install(held);
+        this.#installation.install(held);
       } catch (error) {
         held.state = 'failed';
         held.problem = (error as Error).message;
@@ -148,8 +154,9 @@ export class Policies {
     for (const held of this.#held.values()) {
       if (held.state !== 'active') continue;
       try {
-        held.watch(enforcer.counters(held.name), nowMs, clock.bootNs());
-        this.#quotas.watch(held, nowMs);
+        const counters = enforcer.counters(held.name);
+        held.watch(counters, nowMs, clock.bootNs());
+        this.#quotas.watch(held, nowMs, counters.quotaEndsAtMs);
       } catch (error) {
         logger.error({ policy: held.name, err: error }, 'a policy could not be read');
       }
@@ -160,7 +167,7 @@ export class Policies {
   checkpoint(): void {
     for (const held of this.#held.values()) {
       this.#quotas.journal(held);
-      if (held.state !== 'over' && this.#isOver(held)) this.#end(held);
+      if (held.state !== 'over' && this.#binding.isOver(held)) this.#end(held);
     }
   }
 
@@ -171,7 +178,7 @@ export class Policies {
   /** For `/metrics`; those that are switched off keep their counters. */
   series(): PolicySeries[] {
     return [...this.#held.values()].map((held) => {
-      this.#refresh(held);
+      this.#installation.refresh(held);
       return {
         name: held.name,
         policy: held.policy,
@@ -194,13 +201,19 @@ export class Policies {
    * @throws POLICY_INVALID, POLICY_READ_ONLY, ENFORCEMENT_*; nothing has changed then
    */
   put(name: string, request: unknown, { dryRun, forced, spared }: PutOptions): PolicyReading {
-    const { enforcer, records } = this.#options;
+    const { records } = this.#options;
     const nowMs = this.#nowMs();
     requirePolicyName(name);
     const policy = readPolicy(request, nowMs);
     const before = this.#held.get(name);
     if (before) requireWritable(before);
-    const bound = policy.match.pid === undefined ? null : this.#bind(policy.match.pid, forced);
+    else if (this.#held.size >= MAX_KEPT) {
+      throw new AgentError(
+        'ENFORCEMENT_FULL',
+        `there are ${MAX_KEPT} policies already, in force or not: remove one first`,
+      );
+    }
+    const bound = policy.match.pid === undefined ? null : this.#binding.bind(policy.match.pid, forced);
     const isSame =
       before !== undefined && sameJson([before.policy, before.bound, before.forced], [policy, bound, forced]);
     const stored: StoredPolicy = {
@@ -215,15 +228,14 @@ export class Policies {
     const held = new Held(stored, 'api');
     if (policy.quota) held.quota = this.#quotas.succeed(policy.quota, before, nowMs);
     if (dryRun) return this.#preview(held);
-    if (policy.enabled && !enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
-    if (policy.enabled) this.#install(held, before);
+    if (policy.enabled) this.#installation.install(held, before);
     try {
       records.put(stored);
     } catch (error) {
-      this.#undo(held, before);
+      this.#installation.undo(held, before);
       throw error;
     }
-    if (!policy.enabled) this.#uninstall(before);
+    if (!policy.enabled) this.#installation.uninstall(before);
     if (!policy.quota) records.deleteQuota(name);
     held.inherit(before);
     this.#held.set(name, held);
@@ -250,7 +262,7 @@ export class Policies {
   #drop(held: Held): void {
     this.#quotas.forget(held.name);
     this.#options.records.delete(held.name);
-    this.#uninstall(held);
+    this.#installation.uninstall(held);
     this.#held.delete(held.name);
     this.#apply();
   }
@@ -261,53 +273,6 @@ export class Policies {
     this.#assignments.use(active.sort(byPrecedence).map(toApplicable));
     const expiries = [...this.#held.values()].map(({ policy }) => Date.parse(policy.expiresAt ?? ''));
     this.#nextExpiryMs = Math.min(Infinity, ...expiries.filter((ms) => !Number.isNaN(ms)));
-  }
-
-  #install(held: Held, before?: Held): void {
-    const { enforcer } = this.#options;
-    if (!enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
-    const { name, policy, quota } = held;
-    // What another kind of period has used says nothing about this one's.
-    const isOtherPeriod =
-      quota !== null && before?.quota != null && before.policy.quota?.period !== policy.quota?.period;
-    const restarts = before?.state === 'active' && isOtherPeriod;
-    if (restarts) {
-      before.settle();
-      enforcer.remove(name);
-    }
-    const kernelPolicy = toKernelPolicy(name, policy, quota?.usedBytes ?? 0, this.#nowMs());
-    try {
-      enforcer.install(kernelPolicy, toEarlyMatch(policy.match));
-    } catch (error) {
-      if (restarts) {
-        this.#install(before);
-        this.#apply();
-      }
-      throw error;
-    }
-    held.state = 'active';
-  }
-
-  #restart(held: Held, usedBytes: number): void {
-    const { enforcer } = this.#options;
-    this.#install(held);
-    if (usedBytes === 0 || !enforcer || enforcer.counters(held.name).quotaUsedBytes < usedBytes) return;
-    // Nothing has passed since the period ended, so that the kernel has not begun anew yet.
-    held.settle();
-    enforcer.remove(held.name);
-    this.#install(held);
-    this.#apply();
-  }
-
-  #uninstall(held: Held | undefined): void {
-    if (held?.state !== 'active') return;
-    held.settle();
-    this.#options.enforcer?.remove(held.name);
-  }
-
-  #undo(held: Held, before: Held | undefined): void {
-    if (before?.state === 'active') this.#install(before, held);
-    else this.#uninstall(held);
   }
 
   #preview(held: Held): PolicyReading {
@@ -325,14 +290,8 @@ export class Policies {
     });
   }
 
-  /** The kernel's counters as they are now. */
-  #refresh(held: Held): void {
-    const { clock, enforcer } = this.#options;
-    if (held.state === 'active' && enforcer) held.watch(enforcer.counters(held.name), this.#nowMs(), clock.bootNs());
-  }
-
   #describe(held: Held): PolicyReading {
-    this.#refresh(held);
+    this.#installation.refresh(held);
     return describePolicy(held, {
       matches: this.#assignments.heldBy(held.name),
       exempt: this.#assignments.exemptFrom(held.name),
@@ -340,33 +299,9 @@ export class Policies {
     });
   }
 
-  /** @throws POLICY_INVALID where nothing has this pid; PROCESS_PROTECTED */
-  #bind(pid: number, forced: boolean): Bound {
-    const { bootId, protection, readProcess } = this.#options;
-    const record = this.#assignments.live(pid);
-    const stat = readProcess(pid);
-    const startTicks = stat?.startTicks ?? (record && startTicksOf(record.startNs));
-    if (startTicks === undefined) {
-      throw new PolicyInvalidError([{ name: 'match.pid', detail: `is ${pid}, and no process has this pid now` }]);
-    }
-    const executable = record?.details.executable ?? null;
-    const name = record?.name ?? stat?.name ?? '';
-    const reason = protection.reasonFor({ pid, name, executable, app: record?.app ?? null });
-    if (reason && !forced) {
-      throw new AgentError('PROCESS_PROTECTED', `process ${pid} is protected: ${reason}; use force and give a reason`);
-    }
-    return { bootId, startTicks };
-  }
-
-  #isOver({ policy, bound }: Pick<StoredPolicy, 'policy' | 'bound'>): boolean {
-    if (policy.match.pid === undefined) return false;
-    const isThisBoot = bound?.bootId === this.#options.bootId;
-    return !isThisBoot || this.#options.readProcess(policy.match.pid)?.startTicks !== bound.startTicks;
-  }
-
   /** Its process has ended: it is listed until it is removed, and holds nobody. */
   #end(held: Held): void {
-    this.#uninstall(held);
+    this.#installation.uninstall(held);
     held.state = 'over';
     this.#apply();
     this.#publish('policy-over', { policy: held.name });
@@ -375,7 +310,7 @@ export class Policies {
   #expireAll(nowMs: number): void {
     for (const held of [...this.#held.values()]) {
       if (!isExpired(held.policy, nowMs)) continue;
-      this.#uninstall(held);
+      this.#installation.uninstall(held);
       this.#held.delete(held.name);
       this.#expire(held.name, held.policy);
     }

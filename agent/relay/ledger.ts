@@ -64,7 +64,9 @@ export class RelayLedger {
 
   /** @param flows and pairs that changed, as they are now; both ends of a pair must have come with it or before it */
   update(state: ProcessState, flows: readonly FlowEvidence[], pairs: readonly PairEvidence[], nowMs: number): void {
-    const account = this.accounts.get(state.key) ?? this.open(state);
+    const known = this.accounts.get(state.key);
+    if (!known && flows.length === 0 && pairs.length === 0) return; // most processes that end: nothing to say of them
+    const account = known ?? this.open(state);
     const { process } = account;
     if (account.isCompact) return; // what comes after the verdict of an ended process is too late
     process.name = state.name;

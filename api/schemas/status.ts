@@ -136,6 +136,10 @@ export const statusSchema: Schema<Status> = describes<Status>()(
           live: integer({ minimum: 0, description: 'Processes alive that touched the network' }),
           exited: integer({ minimum: 0, description: 'Ended processes still remembered' }),
           capacity: integer({ minimum: 0, description: 'Processes that can be held at a time' }),
+          forgottenEarly: integer({
+            minimum: 0,
+            description: 'Ended processes forgotten before 15 minutes were over, because there were too many',
+          }),
         },
         { description: 'How many processes are held' },
       ),

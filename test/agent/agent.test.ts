@@ -50,6 +50,30 @@ t.test('of two processes that had the same pid the one that lives answers, else 
   );
 });
 
+t.test('an ended process reads as it did, while it has its slot and when it was given back', async (t) => {
+  const host = makeHost(t);
+  const { kernel, clock } = host;
+  const running = start(t, host);
+  const process = kernel.touch({ pid: FIRST_PID, name: 'curl', argv: ['curl', '-4'] });
+  kernel.charge(process, { rxBytes: 1500, rxPackets: 1, txBytes: 60, txPackets: 1 });
+  clock.advance(1000);
+  const asAnswered = (): unknown => {
+    const row = running.agent.processes({ includeExited: true }).find(({ pid }) => pid === FIRST_PID);
+    const { exitedAt: _exitedAt, ...rest } = JSON.parse(JSON.stringify(row)) as Process;
+    t.same(JSON.stringify(running.agent.process(FIRST_PID)), JSON.stringify(row));
+    return rest;
+  };
+  const live = asAnswered();
+  t.match(live, { command: 'curl -4', traffic: { wire: { receivedBytes: 1500 } }, payloadShares: [] });
+  kernel.exit(process);
+  clock.advance(1000);
+  t.same(asAnswered(), live, 'with its slot');
+  clock.advance(MINUTE);
+  for (let i = 0; i < 3; i++) running.checkpoint();
+  t.equal(kernel.holds(process), false);
+  t.same(asAnswered(), live, 'without');
+});
+
 t.test('an app is the sum of its processes, ended ones included, and says how many live', async (t) => {
   const host = makeHost(t);
   const { kernel, clock } = host;
@@ -92,6 +116,23 @@ t.test('processes and the kernel’s row add up to the interfaces', async (t) =>
     { direction: 'tx', interfacesBytes: 500, processesBytes: 400, kernelBytes: 100, errorBytes: 0 },
   ]);
 });
+
+t.test(
+  'what passed while the hooks were being attached is no error, and hides no packet that comes later',
+  async (t) => {
+    const host = makeHost(t);
+    const { kernel, clock } = host;
+    const process = kernel.touch();
+    kernel.charge(process, { rxBytes: 9000, rxPackets: 6 });
+    const { agent } = start(t, host);
+    t.match(agent.status().reconciliation[0], { interfacesBytes: 9000, processesBytes: 9000, errorBytes: 0 });
+    kernel.charge(process, { rxBytes: 1000, rxPackets: 1 });
+    Object.assign(host.seen.rx, { ipBytes: 1040, ipPackets: 2 });
+    clock.advance(1000);
+    t.match(agent.processes()[0]?.traffic.wire, { receivedBytes: 40, receivedPackets: 1 });
+    t.match(agent.status().reconciliation[0], { interfacesBytes: 10_040, processesBytes: 10_000, errorBytes: 0 });
+  },
+);
 
 t.test('after lost events nobody is missed', async (t) => {
   const host = makeHost(t);

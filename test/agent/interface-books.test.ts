@@ -42,6 +42,11 @@ t.test('the hooks’ figures are read as each kind of device counts', async (t) 
   }
 });
 
+t.test('what the IP layer gave back to the host itself is no packet of the device', async (t) => {
+  const seen = makeSeen({ segmentedBytes: 1014, ipBytes: 2000, ipPackets: 2, loopedPackets: 1 });
+  t.same(asCountedBy(makeName({ driver: 'igb' }), seen), [1014, 1]);
+});
+
 t.test('a figure is drawn between two others', async (t) => {
   for (const [value, least, most, expected] of [
     [5, 1, 9, 5],

@@ -210,6 +210,14 @@ t.test('while packets pass, only what was surely no process’s is called so', a
   }
 });
 
+t.test('what was counted at sockets and no device hook can have seen is told', async (t) => {
+  const seen = still({ ipBytes: 1000, ipPackets: 10 });
+  const more = kernelRow(makeInput({ seen, processesBytes: 1700, processesPackets: 12 }));
+  t.same(more.unseen, { bytes: 700, packets: 2 });
+  const less = kernelRow(makeInput({ seen, processesBytes: 300, processesPackets: 3 }));
+  t.same(less.unseen, { bytes: 0, packets: 0 });
+});
+
 t.test('directions stand side by side, and reasons that never occurred are left out', async (t) => {
   const rx = new Map([
     ['late', { bytes: 5, packets: 1 }],

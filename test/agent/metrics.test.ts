@@ -21,7 +21,7 @@ function makeStatus(override: Partial<Status> = {}): Status {
     interfaces: [],
     reconciliation: [],
     poll: { count: 1, lastSeconds: 0, intervalSeconds: 1 },
-    processes: { live: 0, exited: 0, capacity: 32_768 },
+    processes: { live: 0, exited: 0, capacity: 32_768, forgottenEarly: 0 },
     ...override,
   };
 }

@@ -204,6 +204,18 @@ t.test('the same epoch goes on as it was', async (t) => {
   t.same([...store.closedInterfaces()], [['key', '{}']]);
 });
 
+t.test('processes forgotten before their time go from the disk, unless they still have their slots', async (t) => {
+  const store = open(t, makeFolder(t));
+  const freed = { freed: true, exitedAtMs: HOUR };
+  const kept = makeProcess({ startNs: 3n });
+  store.checkpoint(makeCheckpoint({ processes: [makeProcess(freed), makeProcess({ ...freed, startNs: 2n }), kept] }));
+  store.checkpoint(makeCheckpoint({ forget: ['4711:1000000000', '4711:3', '4711:4'] }));
+  t.same(
+    store.processes().map(({ startNs }) => startNs),
+    [2n, 3n],
+  );
+});
+
 t.test('in a new epoch totals stay, and what belongs to the old counters is history', async (t) => {
   const folder = makeFolder(t);
   const crashed = open(t, folder);
@@ -224,12 +236,12 @@ t.test('in a new epoch totals stay, and what belongs to the old counters is hist
     t.equal(store.closedInterfaces().size, 0);
     t.same(store.processes(), [], 'whoever lives on has counters that began at zero');
     t.same(
-      store.freedProcesses().map(({ tgid, freed, exitedAtMs }) => [tgid, freed, exitedAtMs]),
+      [...store.freedProcesses()].map(({ tgid, freed, exitedAtMs }) => [tgid, freed, exitedAtMs]),
       [
-        [4711, true, 2 * HOUR],
         [12, true, 30 * MINUTE],
+        [4711, true, 2 * HOUR],
       ],
-      'and can be read as ended',
+      'and can be read as ended, who ended first comes first',
     );
   }
 });

@@ -181,6 +181,7 @@ export function makeRelayReading(override: Partial<RelayReading> = {}): RelayRea
     sentBytes: 1_000_000,
     lowerBytes: 999_000,
     upperBytes: 1_000_000,
+    overheadBytes: 0,
     fanOut: 1,
     conservation: 0.999,
     auc: 0.98,
@@ -223,7 +224,7 @@ export function makeStatus(override: Partial<Status> = {}): Status {
       { direction: 'tx', interfacesBytes: 50000, processesBytes: 49500, kernelBytes: 400, errorBytes: 100 },
     ],
     poll: { count: 60, lastSeconds: 0.004, intervalSeconds: 1 },
-    processes: { live: 3, exited: 1, capacity: 65536 },
+    processes: { live: 3, exited: 1, capacity: 65536, forgottenEarly: 0 },
     ...override,
   };
 }

@@ -218,6 +218,7 @@ export const endings: Case[] = [
   ending('urgent', 'the urgent byte counts where recv(MSG_OOB) takes it', true),
   ending('urgent-inline', 'the urgent byte counts in line', true),
   ending('urgent-skipped', 'the urgent byte that nobody takes is received by nobody', false),
+  ending('urgent-often', 'urgent bytes that nobody takes and others come after are received by nobody', false),
   ending('timeout', 'MSG_WAITALL that times out counts what it got, a timeout without data nothing', true),
   ending('fault-receive', 'a receive that fails with EFAULT counts nothing, the next one all', true),
   ending('peek-only', 'who only peeks receives nothing', false),
@@ -235,6 +236,12 @@ export const endings: Case[] = [
   ),
   alone('tcp-self', 'a TCP socket connected to itself counts both', '{client4}'),
   alone('tcp-self', 'a TCP socket connected to itself over IPv6 counts both', '::1'),
+  alone(
+    'listen-again',
+    'a socket that was connected and listens then passes nothing on to what it accepts',
+    '{client4}',
+  ),
+  alone('multicast-loop', 'a datagram to a group the host is in itself comes back to it', '{client4}'),
   alone('not-network', 'Unix sockets and netlink count nothing'),
   {
     title: 'TCP fast open: the data in the SYN counts',

@@ -132,6 +132,23 @@ static void urgent_call(int fd) {
   send_all(fd, 1500);
 }
 
+/* Each urgent byte comes when the one before it is the next to be read: the kernel then passes over that one. */
+static void urgent_often_serve(int fd) {
+  for (int i = 0; i < 5; i++) {
+    receive_exactly(fd, 102);
+    send_all(fd, 1);
+  }
+  receive_until_end(fd);
+}
+static void urgent_often_call(int fd) {
+  for (int i = 0; i < 5; i++) {
+    send_all(fd, 102);
+    if (count_sent(send(fd, data, 1, MSG_OOB)) != 1)
+      fail("send(MSG_OOB)");
+    receive_exactly(fd, 1);
+  }
+}
+
 static void receive_patiently(int fd, int flags, size_t size, ssize_t expected) {
   struct timeval timeout = {.tv_usec = 100000};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
@@ -197,6 +214,7 @@ static const struct ending endings[] = {
     {"urgent", urgent_serve, urgent_call},
     {"urgent-inline", urgent_inline_serve, urgent_call},
     {"urgent-skipped", urgent_skipped_serve, urgent_call},
+    {"urgent-often", urgent_often_serve, urgent_often_call},
     {"timeout", timeout_serve, timeout_call},
     {"fault-receive", fault_receive_serve, send_6000},
     {"peek-only", peek_only_serve, send_6000},
@@ -292,6 +310,45 @@ static void tcp_self(const char *address, int port) {
   receive_until_end(fd);
 }
 
+/* One socket that is connected, disconnected, and listens then: what it read belongs to no connection it accepts. */
+static void listen_again(const char *address, int port) {
+  struct endpoint here = endpoint_of(address, port), there = endpoint_of(address, 0);
+  int listener = stream_listen(address, port, IPPROTO_TCP);
+  int fd = socket(here.address.ss_family, SOCK_STREAM, 0);
+  if (connect(fd, address_of(&here), here.length) < 0)
+    fail("connect");
+  int other = stream_accept(listener);
+  send_all(other, 5000);
+  receive_exactly(fd, 5000);
+  close(other);
+  struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+  if (connect(fd, &nobody, sizeof nobody) < 0)
+    fail("disconnect");
+  if (bind(fd, address_of(&there), there.length) < 0 || listen(fd, 1) < 0)
+    fail("listen");
+  if (getsockname(fd, (struct sockaddr *)&there.address, &there.length) < 0)
+    fail("getsockname");
+  int caller = socket(there.address.ss_family, SOCK_STREAM, 0);
+  if (connect(caller, address_of(&there), there.length) < 0)
+    fail("connect to what listens again");
+  int accepted = stream_accept(fd);
+  send_all(caller, 7000);
+  receive_exactly(accepted, 7000);
+}
+
+/* What a host sends to a group it is in comes back to it, past the device. */
+static void multicast_loop(const char *address, int port) {
+  int fd = datagram_bind("0.0.0.0", port);
+  struct endpoint own = endpoint_of(address, 0), group = endpoint_of("224.0.0.1", port);
+  if (setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &((struct sockaddr_in *)&own.address)->sin_addr, 4) < 0)
+    fail("IP_MULTICAST_IF");
+  for (int i = 0; i < 10; i++) {
+    if (count_sent(sendto(fd, data, 500, 0, address_of(&group), group.length)) != 500)
+      fail("sendto a group");
+    receive_exactly(fd, 500);
+  }
+}
+
 /* Unix sockets and netlink are no network traffic: nothing of this counts. */
 static void not_network(const char *address, int port) {
   (void)address, (void)port;
@@ -315,7 +372,8 @@ static const struct {
   const char *name;
   void (*run)(const char *address, int port);
 } alone[] = {{"refused", refused}, {"udp-refused", udp_refused}, {"udp-error-queue", udp_error_queue}, {"udp-too-large", udp_too_large},
-             {"udp-self", udp_self}, {"tcp-self", tcp_self}, {"not-network", not_network}, {"fast-open", fast_open_call}};
+             {"udp-self", udp_self}, {"tcp-self", tcp_self}, {"listen-again", listen_again}, {"multicast-loop", multicast_loop},
+             {"not-network", not_network}, {"fast-open", fast_open_call}};
 
 static void run_alone(const char *mode, const char *address, int port) {
   for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++)

@@ -1,0 +1,174 @@
+import { ConfiguredPorts } from './configured-ports.ts';
+import { payloadOf, sharesOf, wireOf } from './counters.ts';
+import { plainProcess } from './plain-process.ts';
+import type { ProcessRecord } from './process-table.ts';
+import type { PayloadShare, Process, Relay } from './readings.ts';
+import type { Users } from './users.ts';
+
+export const NO_RELAY: Relay = {
+  verdict: 'none',
+  role: null,
+  receivedBytes: 0,
+  sentBytes: 0,
+  confidence: 0,
+  since: null,
+};
+
+export interface ProcessDescriptionOptions {
+  users: Users;
+  elapsedMs: () => number;
+  /** undefined where the ledger has nothing to say of it. */
+  relayOf: (record: ProcessRecord) => Relay | undefined;
+}
+
+/** A process as `GET /v1/processes` shows it. */
+export class ProcessDescription {
+  readonly #options: ProcessDescriptionOptions;
+  readonly #configuredPorts: ConfiguredPorts;
+
+  constructor(options: ProcessDescriptionOptions) {
+    this.#options = options;
+    this.#configuredPorts = new ConfiguredPorts(options.elapsedMs);
+  }
+
+  /** Ports of the program's own configuration; read once, then from memory for some time. */
+  configuredPortsOf(record: ProcessRecord): readonly number[] | undefined {
+    return this.#configuredPorts.of(record, this.#options.users.homeOf(record.uid));
+  }
+
+  /**
+   * The same of a process that has ended, for lists of many of which few are shown: each part is made when it is read, and
+   * is as it is then.
+   */
+  viewOf(record: ProcessRecord): Process {
+    return new ProcessView(record, this);
+  }
+
+  of(record: ProcessRecord): Process {
+    const ports = this.configuredPortsOf(record);
+    const { tgid, name, details, uid, app, unit, container, profile, counters } = record;
+    return {
+      pid: tgid,
+      startedAt: toIso(record.startedAtMs),
+      exitedAt: record.exitedAtMs === null ? null : toIso(record.exitedAtMs),
+      name,
+      executable: details.executable,
+      command: details.command,
+      user: this.userOf(record),
+      uid,
+      parentPid: details.parentPid,
+      app,
+      unit,
+      container,
+      profile,
+      ...(ports ? { configuredPorts: [...ports] } : {}),
+      netns: details.netns,
+      traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
+      payloadShares: sharesOf(counters),
+      relay: this.relayOf(record),
+    };
+  }
+
+  userOf({ uid }: ProcessRecord): string | null {
+    return this.#options.users.nameOf(uid);
+  }
+
+  relayOf(record: ProcessRecord): Relay {
+    return this.#options.relayOf(record) ?? NO_RELAY;
+  }
+}
+
+class ProcessView implements Process {
+  readonly #record: ProcessRecord;
+  readonly #description: ProcessDescription;
+
+  constructor(record: ProcessRecord, description: ProcessDescription) {
+    this.#record = record;
+    this.#description = description;
+  }
+
+  toJSON(): Process {
+    return plainProcess(this);
+  }
+
+  get pid(): number {
+    return this.#record.tgid;
+  }
+
+  get startedAt(): string {
+    return toIso(this.#record.startedAtMs);
+  }
+
+  get exitedAt(): string | null {
+    return this.#record.exitedAtMs === null ? null : toIso(this.#record.exitedAtMs);
+  }
+
+  get name(): string {
+    return this.#record.name;
+  }
+
+  get executable(): string | null {
+    return this.#record.details.executable;
+  }
+
+  get command(): string {
+    return this.#record.details.command;
+  }
+
+  get user(): string | null {
+    return this.#description.userOf(this.#record);
+  }
+
+  get uid(): number {
+    return this.#record.uid;
+  }
+
+  get parentPid(): number | null {
+    return this.#record.details.parentPid;
+  }
+
+  get app(): string {
+    return this.#record.app;
+  }
+
+  get unit(): string | null {
+    return this.#record.unit;
+  }
+
+  get container(): string | null {
+    return this.#record.container;
+  }
+
+  get profile(): string | null {
+    return this.#record.profile;
+  }
+
+  get configuredPorts(): number[] {
+    return this.#description.configuredPortsOf(this.#record) as number[]; // absent there is absent here
+  }
+
+  get netns(): number | null {
+    return this.#record.details.netns;
+  }
+
+  get traffic(): Process['traffic'] {
+    return { wire: wireOf(this.#record.counters), payload: payloadOf(this.#record.counters) };
+  }
+
+  get payloadShares(): PayloadShare[] {
+    return sharesOf(this.#record.counters);
+  }
+
+  get relay(): Relay {
+    return this.#description.relayOf(this.#record);
+  }
+}
+
+/** A process across the reuse of its pid. */
+export function identityOf({ tgid, startNs }: { tgid: number; startNs: bigint }): string {
+  return `${tgid}:${startNs}`;
+}
+
+export function toIso(ms: number): string {
+  return new Date(ms).toISOString();
+}
