@@ -149,8 +149,7 @@ export const RULES: readonly Rule[] = [
     kind: 'held-datagrams',
     why: 'the datagrams that come in go out with the same varying sizes, though they are held for some time',
     holds: ({ main, twoWay }) =>
-      main.every((d) => d.datagrams && isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) && d.sizeVariety >= SIZE_VARIETY) &&
-      sizesAgree(main, twoWay),
+      main.every((d) => d.datagrams && isAllGone(d) && d.sizeVariety >= SIZE_VARIETY) && sizesAgree(main, twoWay),
   },
   {
     verdict: 'relay',
@@ -289,6 +288,11 @@ function isEqual(direction: Direction): boolean {
   if (conserves(direction, FULLY_CONSERVED)) return true;
   const { received, sent } = direction;
   return conserves(direction, WELL_CONSERVED) && Math.min(received, sent) >= EQUAL_VOLUMES * Math.max(received, sent);
+}
+
+/** Where calls are held alike, credit of one may be spent on another: then what came and what went is equal as a whole. */
+function isAllGone(direction: Direction): boolean {
+  return isUpToDate(direction, FULLY_CONSERVED_DATAGRAMS) || isEqual(direction);
 }
 
 /** As `conserves`, but for what may still be held. */

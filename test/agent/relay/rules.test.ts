@@ -133,7 +133,12 @@ const CASES: [string, Overrides[], string][] = [
   ],
   ['... one way, where sizes may agree by chance', [{ ...HELD_CALL, sizesByChance: 1e-4 }], 'none undecided'],
   ['... of which the last fifth is still held', [HELD_CALL, { ...HELD_CALL, ...BEHIND }], 'relay held-datagrams'],
-  ['... that lost a tenth', [HELD_CALL, { ...HELD_CALL, moved: 144_000 }], 'suspected undecided'],
+  ['... that lost a tenth', [HELD_CALL, { ...HELD_CALL, sent: 144_000 }], 'suspected undecided'],
+  [
+    '... of whose credit a tenth went to another call',
+    [HELD_CALL, { ...HELD_CALL, moved: 144_000 }],
+    'relay held-datagrams',
+  ],
 
   ['typing through a tunnel', [TYPED, TYPED], 'relay framed'],
   ['... where sizes do not follow', [{ ...TYPED, sizes: { slope: 0.2, correlation: 0.3 } }], 'suspected undecided'],
