@@ -241,18 +241,19 @@ export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
 
 /**
  * One way, at a constant pace: a stream of its own in step with one that it hears keeps time as well as a relay does. It
- * carries as much only by and large, and its sizes are others.
+ * carries as much only by and large, and its datagrams have other sizes.
  */
 function isInStep(direction: Direction): boolean {
   if (!direction.periodic) return false;
   const { sizes, datagrams } = direction;
-  if (sizes !== null && sizes.correlation < UNRELATED_CORRELATION) return true;
-  return isBeat(direction) || (!datagrams && !conserves(direction, FULLY_CONSERVED) && !sizesFollow(direction));
+  // A stream may be cut anew on its way, a datagram is not.
+  if (datagrams) return sizes !== null && sizes.correlation < UNRELATED_CORRELATION;
+  return isBeat(direction) || (!conserves(direction, FULLY_CONSERVED) && !sizesFollow(direction));
 }
 
 /** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
-function isBeat({ periodic, sizes, received, receives, datagrams }: Direction): boolean {
-  return !datagrams && periodic && sizes === null && received < BEAT_BYTES * receives;
+function isBeat({ sizes, received, receives }: Direction): boolean {
+  return sizes === null && received < BEAT_BYTES * receives;
 }
 
 function followsWeakly(direction: Direction): boolean {

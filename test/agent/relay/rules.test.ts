@@ -66,7 +66,12 @@ const CASES: [string, Overrides[], string][] = [
   ['a heartbeat in step with another', [BEAT], 'suspected undecided'],
   ['a beat that is answered', [BEAT, BEAT], 'relay causal'],
   ['a stream of its own in step with another of like volume', [{ ...IN_STEP, sent: 1_080_000 }], 'suspected undecided'],
-  ['... of the same volume, but other sizes', [{ ...IN_STEP, sizes: UNRELATED }], 'suspected undecided'],
+  [
+    '... in datagrams of other sizes',
+    [{ ...IN_STEP, datagrams: true, sizes: UNRELATED, sizesByChance: 0.5 }],
+    'suspected undecided',
+  ],
+  ['a stream that is cut anew as it is passed on', [{ ...IN_STEP, sizes: UNRELATED }], 'relay causal'],
   ['a stream that is passed on', [IN_STEP], 'relay causal'],
   [
     'a stream that is passed on in frames',
