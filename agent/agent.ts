@@ -42,7 +42,7 @@ export interface AgentOptions {
 }
 
 const CHECKPOINT_MS = 10_000;
-/** Flows of relays are only given back to the kernel at a checkpoint. */
+/** Slots of ended processes and flows of relays are only given back to the kernel at a checkpoint. */
 const CROWDED_CHECKPOINT_MS = 2_000;
 const GONE_INTERFACES_MS = 60_000;
 /** A reading asked for this soon after a poll is answered from it. */
@@ -175,7 +175,8 @@ export class Agent implements Readings, AsyncDisposable {
     const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
     const processes = [kernelProcess(this.#balance().unattributed, bootedAt)];
     for (const record of this.#table.records()) {
-      if (includeExited || record.exitedAtMs === null) processes.push(this.#description.of(record));
+      if (record.exitedAtMs === null) processes.push(this.#description.of(record));
+      else if (includeExited) processes.push(this.#description.viewOf(record));
     }
     if (includeExited) for (const process of this.#totals.ended()) processes.push(process);
     return processes;
@@ -186,7 +187,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#refresh();
     const known = this.#table.records().filter(({ tgid }) => tgid === pid);
     const candidates = [...known].map((record) => this.#description.of(record));
-    for (const process of this.#totals.ended()) if (process.pid === pid) candidates.push(process);
+    candidates.push(...this.#totals.endedWithPid(pid));
     // ISO times in UTC sort as text.
     const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
     return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);
@@ -281,7 +282,8 @@ export class Agent implements Readings, AsyncDisposable {
       this.#poll();
       this.#sockets.letGo();
       const now = this.#elapsedMs();
-      const patienceMs = this.#watch?.isCrowded() ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
+      const isCrowded = this.#table.isCrowded() || this.#watch?.isCrowded() === true;
+      const patienceMs = isCrowded ? CROWDED_CHECKPOINT_MS : CHECKPOINT_MS;
       if (now - this.#lastCheckpointMs > patienceMs) this.#checkpoint();
       if (now - this.#lastForgetMs > GONE_INTERFACES_MS) {
         this.#lastForgetMs = now;

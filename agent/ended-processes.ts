@@ -1,4 +1,6 @@
 import { COUNTERS, type Counters, makeCounters, payloadOf, sharesOf, wireOf } from './counters.ts';
+import { plainProcess } from './plain-process.ts';
+import { toIso } from './process-description.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
 
 /** What processes have in common that ran the same program. */
@@ -25,7 +27,7 @@ export type Described = Omit<Process, 'traffic' | 'payloadShares'>;
  */
 export class EndedProcesses {
   readonly #limit: number;
-  /** By identity, in the order in which they came: about that of their ends. */
+  /** By identity, in the order in which they came, which is about that of their ends. */
   readonly #processes = new Map<string, EndedProcess>();
   readonly #programs = new Map<string, Program>();
   #dropped: string[] = [];
@@ -82,8 +84,12 @@ export class EndedProcesses {
     return this.#processes.get(identity);
   }
 
-  values(): Iterable<Process> {
+  values(): IteratorObject<Process> {
     return this.#processes.values();
+  }
+
+  ofPid(pid: number): Iterable<Process> {
+    return this.values().filter((process) => process.pid === pid);
   }
 
   #share(process: Described): Program {
@@ -127,12 +133,16 @@ class EndedProcess implements Process {
     this.#moved = pack(counters);
   }
 
+  toJSON(): Process {
+    return plainProcess(this);
+  }
+
   get startedAt(): string {
-    return new Date(this.#startedAtMs).toISOString();
+    return toIso(this.#startedAtMs);
   }
 
   get exitedAt(): string {
-    return new Date(this.exitedAtMs).toISOString();
+    return toIso(this.exitedAtMs);
   }
 
   get name(): string {
@@ -182,14 +192,6 @@ class EndedProcess implements Process {
 
   get payloadShares(): PayloadShare[] {
     return sharesOf(unpack(this.#moved));
-  }
-
-  /** JSON.stringify reads no getter of a class: without this an answer would hold the fields above and no traffic. */
-  toJSON(): Process {
-    const { pid, startedAt, exitedAt, name, executable, command, user, uid, parentPid, app, unit, container } = this;
-    const { profile, netns, configuredPorts, traffic, payloadShares, relay } = this;
-    const who = { pid, startedAt, exitedAt, name, executable, command, user, uid, parentPid, app, unit, container };
-    return { ...who, profile, configuredPorts, netns, traffic, payloadShares, relay };
   }
 }
 

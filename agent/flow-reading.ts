@@ -42,6 +42,8 @@ export interface FlowReading extends FlowIdentity {
   /** Datagrams by a hash of their size. */
   readonly receivedSizes: readonly number[];
   readonly sentSizes: readonly number[];
+  /** Datagrams received by what a tunnel's would be: as `tunnel_sizes` of bpf/relayledger.h. */
+  readonly tunnelSizes: readonly number[];
   readonly lastReceiveNs: number;
   readonly lastSendNs: number;
   readonly closed: boolean;
@@ -81,6 +83,7 @@ const UDP = 17;
 const UDPLITE = 136;
 const BUCKETS = 26;
 const CLASSES = 16;
+const TUNNEL_SIZES = 9;
 /** Only datagrams have sizes: all other flows share one list. */
 const NO_SIZES: readonly number[] = Object.freeze(new Array<number>(CLASSES).fill(0));
 
@@ -123,9 +126,10 @@ export function readFlow(words: Words, identity: FlowIdentity, index: number): F
     expired: words.u64(at + o.expired),
     unmatched: words.u64(at + o.unmatched),
     selfMatched: words.u64(at + o.selfMatched),
-    gaps: readCounts(words, at + o.gaps),
+    gaps: readCounts(words, at + o.gaps, BUCKETS),
     receivedSizes: hasSizes ? readClasses(words, at + o.receivedSizes) : NO_SIZES,
     sentSizes: hasSizes ? readClasses(words, at + o.sentSizes) : NO_SIZES,
+    tunnelSizes: hasSizes ? readCounts(words, at + o.tunnelSizes, TUNNEL_SIZES) : NO_SIZES,
     lastReceiveNs: words.u64(at + o.lastReceiveNs),
     lastSendNs: words.u64(at + o.lastSendNs),
     closed: words.u32(at + o.closed) !== 0,
@@ -158,7 +162,7 @@ export function readPair(words: Words, at: number, source: number, destination: 
     settled: words.u32(at + p.settled),
     direct: words.u32(at + p.direct),
     sameRun: words.u32(at + p.sameRun),
-    lags: readCounts(words, at + p.lags),
+    lags: readCounts(words, at + p.lags, BUCKETS),
     sizeCount: words.u64(at + p.sizeCount),
     sumX: words.u64(at + p.sumX),
     sumY: words.u64(at + p.sumY),
@@ -173,9 +177,9 @@ export function isDatagram({ protocol, family }: Pick<FlowReading, 'protocol' | 
   return family !== AF_UNIX && (protocol === UDP || protocol === UDPLITE);
 }
 
-function readCounts(words: Words, at: number): number[] {
-  const counts = new Array<number>(BUCKETS); // at its full length at once: lists that grow take half as much again
-  for (let i = 0; i < BUCKETS; i++) counts[i] = words.u32(at + 4 * i);
+function readCounts(words: Words, at: number, length: number): number[] {
+  const counts = new Array<number>(length); // at its full length at once: lists that grow take half as much again
+  for (let i = 0; i < length; i++) counts[i] = words.u32(at + 4 * i);
   return counts;
 }
 

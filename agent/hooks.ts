@@ -148,7 +148,11 @@ export const ENFORCEMENT: readonly Hook[] = [
   {
     program: DESTROY_TCP,
     section: 'iter/tcp',
-    consequence: 'TCP connections cannot be disconnected (needs kernel 6.5)',
+    consequence: 'TCP connections are disconnected by SOCK_DIAG, one by one (needs kernel 6.5)',
   },
-  { program: DESTROY_UDP, section: 'iter/udp', consequence: 'UDP sockets cannot be disconnected (needs kernel 6.5)' },
+  {
+    program: DESTROY_UDP,
+    section: 'iter/udp',
+    consequence: 'UDP sockets are disconnected by SOCK_DIAG, one by one (needs kernel 6.5)',
+  },
 ];

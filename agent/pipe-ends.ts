@@ -35,6 +35,7 @@ export class PipeEnds {
     const ends = new Map<number, { slot: number; modes: number }[]>();
     for (const record of records) {
       this.#lookAgain(record);
+      if (record.details.fifos.length === 0) continue;
       const modesByInode = new Map<number, number>();
       for (const { inode, modes } of record.details.fifos) {
         modesByInode.set(inode, (modesByInode.get(inode) ?? 0) | modes);

@@ -1,7 +1,8 @@
 import { ConfiguredPorts } from './configured-ports.ts';
 import { payloadOf, sharesOf, wireOf } from './counters.ts';
+import { plainProcess } from './plain-process.ts';
 import type { ProcessRecord } from './process-table.ts';
-import type { Process, Relay } from './readings.ts';
+import type { PayloadShare, Process, Relay } from './readings.ts';
 import type { Users } from './users.ts';
 
 export const NO_RELAY: Relay = {
@@ -35,6 +36,14 @@ export class ProcessDescription {
     return this.#configuredPorts.of(record, this.#options.users.homeOf(record.uid));
   }
 
+  /**
+   * The same of a process that has ended, for lists of many of which few are shown: each part is made when it is read, and
+   * is as it is then.
+   */
+  viewOf(record: ProcessRecord): Process {
+    return new ProcessView(record, this);
+  }
+
   of(record: ProcessRecord): Process {
     const ports = this.configuredPortsOf(record);
     const { tgid, name, details, uid, app, unit, container, profile, counters } = record;
@@ -45,7 +54,7 @@ export class ProcessDescription {
       name,
       executable: details.executable,
       command: details.command,
-      user: this.#options.users.nameOf(uid),
+      user: this.userOf(record),
       uid,
       parentPid: details.parentPid,
       app,
@@ -56,8 +65,102 @@ export class ProcessDescription {
       netns: details.netns,
       traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
       payloadShares: sharesOf(counters),
-      relay: this.#options.relayOf(record) ?? NO_RELAY,
+      relay: this.relayOf(record),
     };
+  }
+
+  userOf({ uid }: ProcessRecord): string | null {
+    return this.#options.users.nameOf(uid);
+  }
+
+  relayOf(record: ProcessRecord): Relay {
+    return this.#options.relayOf(record) ?? NO_RELAY;
+  }
+}
+
+class ProcessView implements Process {
+  readonly #record: ProcessRecord;
+  readonly #description: ProcessDescription;
+
+  constructor(record: ProcessRecord, description: ProcessDescription) {
+    this.#record = record;
+    this.#description = description;
+  }
+
+  toJSON(): Process {
+    return plainProcess(this);
+  }
+
+  get pid(): number {
+    return this.#record.tgid;
+  }
+
+  get startedAt(): string {
+    return toIso(this.#record.startedAtMs);
+  }
+
+  get exitedAt(): string | null {
+    return this.#record.exitedAtMs === null ? null : toIso(this.#record.exitedAtMs);
+  }
+
+  get name(): string {
+    return this.#record.name;
+  }
+
+  get executable(): string | null {
+    return this.#record.details.executable;
+  }
+
+  get command(): string {
+    return this.#record.details.command;
+  }
+
+  get user(): string | null {
+    return this.#description.userOf(this.#record);
+  }
+
+  get uid(): number {
+    return this.#record.uid;
+  }
+
+  get parentPid(): number | null {
+    return this.#record.details.parentPid;
+  }
+
+  get app(): string {
+    return this.#record.app;
+  }
+
+  get unit(): string | null {
+    return this.#record.unit;
+  }
+
+  get container(): string | null {
+    return this.#record.container;
+  }
+
+  get profile(): string | null {
+    return this.#record.profile;
+  }
+
+  get configuredPorts(): number[] {
+    return this.#description.configuredPortsOf(this.#record) as number[]; // absent there is absent here
+  }
+
+  get netns(): number | null {
+    return this.#record.details.netns;
+  }
+
+  get traffic(): Process['traffic'] {
+    return { wire: wireOf(this.#record.counters), payload: payloadOf(this.#record.counters) };
+  }
+
+  get payloadShares(): PayloadShare[] {
+    return sharesOf(this.#record.counters);
+  }
+
+  get relay(): Relay {
+    return this.#description.relayOf(this.#record);
   }
 }
 

@@ -124,6 +124,11 @@ export class ProcessTable {
     return this.#bySlot.size;
   }
 
+  /** Whether slots should be given back sooner than usual. */
+  isCrowded(): boolean {
+    return this.#bySlot.size > this.capacity * CROWDED;
+  }
+
   records(): IteratorObject<ProcessRecord> {
     return this.#bySlot.values();
   }
@@ -164,7 +169,7 @@ export class ProcessTable {
    */
   retire(): void {
     const now = this.#clock.bootNs();
-    const grace = this.#bySlot.size > this.capacity * CROWDED ? SHORT_GRACE_NS : GRACE_NS;
+    const grace = this.isCrowded() ? SHORT_GRACE_NS : GRACE_NS;
     for (const record of this.#bySlot.values()) {
       if (record.phase !== 'ended' || now - this.#exitNs(record) < grace) continue;
       const at = record.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation;

@@ -52,7 +52,12 @@ export class Protection {
   }
 }
 
+/** Whether an administrator's session may run through it. */
+export function carriesSessions({ name }: { name: string }): boolean {
+  return SESSION_CARRIERS.has(name);
+}
+
 /** Of the caller's ancestors those that a policy leaves alone: a cap or a deny there would cut the session off. */
 export function sessionCarriers(ancestors: readonly ProcStat[]): ProcStat[] {
-  return ancestors.filter(({ name }) => SESSION_CARRIERS.has(name));
+  return ancestors.filter(carriesSessions);
 }

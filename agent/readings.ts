@@ -153,6 +153,8 @@ export interface RelayReading {
   /** Proven byte by byte; and the most that it can be. */
   lowerBytes: number;
   upperBytes: number;
+  /** Left out of all but `upperBytes`: a tunnel's headers and empty acknowledgements, where its datagrams show them. */
+  overheadBytes: number;
   /** How often each byte went out: 1 but for brokers and conferences. */
   fanOut: number;
   /** Of what came in and what went out, the share that is the same bytes, on the side where it is less. */

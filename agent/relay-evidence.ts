@@ -16,7 +16,7 @@ export interface ClockPair {
 /** What stays the same of a flow as the judge sees it. */
 export type FlowDescription = Omit<
   FlowEvidence,
-  'received' | 'sent' | 'receives' | 'sends' | 'gaps' | 'receivedSizes' | 'sentSizes'
+  'received' | 'sent' | 'receives' | 'sends' | 'gaps' | 'receivedSizes' | 'sentSizes' | 'tunnelSizes'
 >;
 
 export function describeFlow(flow: FlowIdentity, clock: ClockPair): FlowDescription {
@@ -41,8 +41,8 @@ export function describeFlow(flow: FlowIdentity, clock: ClockPair): FlowDescript
 
 /** The kernel's flow as the judge sees it. */
 export function toFlowEvidence(description: FlowDescription, flow: FlowReading): FlowEvidence {
-  const { received, sent, receives, sends, gaps, receivedSizes, sentSizes } = flow;
-  return { ...description, received, sent, receives, sends, gaps, receivedSizes, sentSizes };
+  const { received, sent, receives, sends, gaps, receivedSizes, sentSizes, tunnelSizes } = flow;
+  return { ...description, received, sent, receives, sends, gaps, receivedSizes, sentSizes, tunnelSizes };
 }
 
 /** @param idOf the ids that flows have in the evidence */

@@ -51,6 +51,8 @@ export class RelayWatch {
   #recycledNs = 0;
   /** Flows that are over and billed, with their processes: they go at the next checkpoint. */
   readonly #over = new Map<number, ProcessRecord>();
+  /** Processes of which the ledger was told: nobody else is billed. */
+  readonly #told = new Set<ProcessRecord>();
   /** Ended processes that the ledger has still to be told about. */
   readonly #ended = new Set<ProcessRecord>();
 
@@ -78,7 +80,7 @@ export class RelayWatch {
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
     const changes = ledger.judge(now.nowMs, isSecondLook);
-    for (const record of this.#options.processes.records()) this.#bill(record);
+    for (const record of this.#told) this.#bill(record);
     this.recycle();
     return changes;
   }
@@ -123,6 +125,7 @@ export class RelayWatch {
 
   /** Forgets a process whose slot was given back. */
   forget(record: ProcessRecord): void {
+    this.#told.delete(record);
     this.#earlier.delete(keyOf(record));
     this.#options.ledger.forget(keyOf(record));
   }
@@ -211,6 +214,7 @@ export class RelayWatch {
     const flowEvidence = flows.map((flow) => toFlowEvidence(this.#describe(flow, now), flow));
     const pairEvidence = pairs.map((pair) => toPairEvidence(pair, (flow) => this.#idOf(flow)));
     this.#options.ledger.update(process, flowEvidence, pairEvidence, now.nowMs);
+    if (flows.length > 0) this.#told.add(record);
   }
 
   #describe(flow: FlowReading, now: ClockPair): FlowDescription {

@@ -1,5 +1,5 @@
 import { addCounters, type Counters, makeCounters } from './counters.ts';
-import { EndedProcesses } from './ended-processes.ts';
+import { type Described, EndedProcesses } from './ended-processes.ts';
 import { identityOf } from './process-description.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { PayloadTraffic, Process, Relay } from './readings.ts';
@@ -64,6 +64,10 @@ export class Totals {
     return this.#gone.values();
   }
 
+  endedWithPid(pid: number): Iterable<Process> {
+    return this.#gone.ofPid(pid);
+  }
+
   get endedCount(): number {
     return this.#gone.size;
   }
@@ -108,7 +112,7 @@ export class Totals {
     if (row) {
       record.counters.set(row.counters);
       addCounters(this.processes, row.counters);
-      const described = JSON.parse(row.description) as Process & { settled?: PayloadTraffic };
+      const described = JSON.parse(row.description) as Described & { settled?: PayloadTraffic };
       record.startedAtMs = Date.parse(described.startedAt);
       relay({ relay: described.relay, settled: described.settled ?? NOTHING });
     }
@@ -150,13 +154,14 @@ export class Totals {
   /** Ended processes of an earlier agent stay readable. */
   #remember(row: StoredProcess): void {
     if (row.exitedAtMs === null) return;
-    this.#gone.add(identityOf(row), JSON.parse(row.description) as Process, row.counters, row.exitedAtMs);
+    this.#gone.add(identityOf(row), JSON.parse(row.description) as Described, row.counters, row.exitedAtMs);
   }
 
   #toStored(record: ProcessRecord, freed: boolean): StoredProcess {
     const { tgid, startNs, app, counters, exitedAtMs } = record;
     const settled = this.#options.settledOf(record) ?? NOTHING;
-    const description = JSON.stringify({ ...this.#options.describe(record), settled });
+    const { traffic: _traffic, payloadShares: _shares, ...described } = this.#options.describe(record); // in `counters`
+    const description = JSON.stringify({ ...described, settled });
     return { tgid, startNs, app, counters, exitedAtMs, freed, description };
   }
 }

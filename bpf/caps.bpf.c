@@ -140,6 +140,15 @@ static __always_inline bool is_stranger(struct __sk_buff *skb, struct rl_socket 
 	return !f || !f->sent;
 }
 
+/* Such a socket sends without cgroup/sendmsg, and each of its packets is its own beginning. */
+static __always_inline bool is_raw(struct bpf_sock *common)
+{
+	struct bpf_sock *sk = bpf_sk_fullsock(common);
+	if (!sk)
+		return false;
+	return sk->type == SOCK_RAW || sk->protocol == IPPROTO_ICMP || sk->protocol == IPPROTO_ICMPV6;
+}
+
 static __always_inline bool is_refused(struct __sk_buff *skb, struct rl_socket *s, __u64 held_to,
 				       enum rl_direction direction)
 {
@@ -147,7 +156,7 @@ static __always_inline bool is_refused(struct __sk_buff *skb, struct rl_socket *
 	if (!sk || !may_refuse(held_to, direction))
 		return false;
 	if (direction == RL_TX) /* where a kernel lets MPTCP's subflows connect without cgroup/connect */
-		return refuses_packet(held_to, bpf_ntohs(sk->dst_port), direction);
+		return refuses_packet(held_to, s->protocol == RL_OTHER ? NO_PORT : bpf_ntohs(sk->dst_port), direction);
 	if (s->protocol == RL_TCP)
 		return sk->state == TCP_LISTEN && refuses_packet(held_to, sk->src_port, direction);
 	return is_stranger(skb, s) && refuses_packet(held_to, sk->src_port, direction);
@@ -235,6 +244,8 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 
 	if (!s || !sk || direction >= RL_DIRECTIONS)
 		return PASS;
+	if (s->protocol == RL_OTHER && direction == RL_TX && is_raw(sk) && is_refused(skb, s, held_to, direction))
+		return DROP;
 	struct parcel parcel = {.is_stream = s->protocol == RL_TCP};
 	if (!read_headers(skb, s->protocol, &parcel))
 		return PASS;

@@ -4,17 +4,24 @@
  *
  * Hooks:  refuses_call(), by owners.bpf.c, for connect and for each datagram of a socket that is not connected (TCP
  *         Fast Open, sendmmsg and io_uring come by there too); refuses_packet(), by caps.bpf.c, for a SYN that comes
- *         with its listener, and for a datagram from somebody to whom the socket has sent nothing yet.
+ *         with its listener, for a datagram from somebody to whom the socket has sent nothing yet, and for each packet
+ *         that a raw or an ICMP socket sends.
  * Cost:   nothing for a process without policies but one test; a look-up a policy for others.
- * Blind:  raw and packet sockets; answers to a broadcast, which come from addresses that nothing was sent to.
+ * Blind:  packet sockets, whose frames pass neither a cgroup nor a socket hook, and what raw sockets receive, which is
+ *         a copy of what others get anyway; answers to a broadcast, which come from addresses that nothing was sent to.
  *         Inbound UDP is dropped also where the policy says reject: nothing here can send an ICMP error.
  *         Inbound TCP is reset by reject.bpf.c; what comes past that is dropped here.
  */
 
 enum { EPERM = 1, ECONNREFUSED = 111 };
 
+/* Of raw sockets: only who denies every port means what has none. */
+#define NO_PORT 0
+
 static __always_inline bool is_port_meant(struct rl_policy *policy, __u16 port)
 {
+	if (port == NO_PORT)
+		return policy->first_port <= 1 && policy->last_port == 0xffff;
 	return port >= policy->first_port && port <= policy->last_port;
 }
 
@@ -81,20 +88,61 @@ static __always_inline bool may_refuse(__u64 held_to, enum rl_direction directio
 	return false;
 }
 
-/* Keeps `rejected_listeners` as the policies of the listener's process want it. */
-__noinline int note_listener(__u64 held_to, __u32 netns, __u32 port, bool listens)
+/* The policy that rejects what comes to this port; 0 for none. */
+static __always_inline __u32 rejecting_policy(__u64 held_to, __u32 port)
+{
+	const __u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
+
+	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
+		__u32 number = policy_number(held_to, place);
+		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		if (policy && (policy->flags & wanted) == wanted && is_port_meant(policy, port))
+			return number;
+	}
+	return 0;
+}
+
+static __always_inline void count_noted(struct rl_rejection *rejection, __u8 noted, __s32 change)
+{
+	if (noted == RL_NOTED_REJECTED)
+		__sync_fetch_and_add(&rejection->rejected, change);
+	else if (noted == RL_NOTED_OTHER)
+		__sync_fetch_and_add(&rejection->others, change);
+}
+
+/*
+ * Keeps `rejected_listeners` as the policies of the listener's process want it. Several may listen on a port
+ * (SO_REUSEPORT, or by address): it stays there as long as one of them is rejected.
+ */
+__noinline int note_listener(struct rl_socket *s, __u64 held_to, __u32 netns, __u32 port, bool listens)
 {
 	struct rl_listener listener = {.netns = netns, .port = port};
 
-	for (int place = 0; listens && place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
-		__u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
-		if (!policy || (policy->flags & wanted) != wanted || !is_port_meant(policy, port))
-			continue;
-		bpf_map_update_elem(&rejected_listeners, &listener, &number, BPF_ANY);
+	if (!s)
 		return 0;
+	__u32 number = listens ? rejecting_policy(held_to, port) : 0;
+	__u8 wanted = number ? RL_NOTED_REJECTED : listens ? RL_NOTED_OTHER : RL_NOTED_NOT;
+	struct rl_rejection *rejection = bpf_map_lookup_elem(&rejected_listeners, &listener);
+	if (!rejection) {
+		if (!number)
+			return 0;
+		struct rl_rejection first = {.id = bpf_ktime_get_ns() | 1, .policy = number};
+		bpf_map_update_elem(&rejected_listeners, &listener, &first, BPF_NOEXIST);
+		rejection = bpf_map_lookup_elem(&rejected_listeners, &listener);
+		if (!rejection)
+			return 0;
 	}
-	bpf_map_delete_elem(&rejected_listeners, &listener);
+	if (number)
+		rejection->policy = number;
+	if (s->noted_in != rejection->id)
+		s->noted = RL_NOTED_NOT;
+	if (s->noted != wanted) {
+		count_noted(rejection, s->noted, -1);
+		count_noted(rejection, wanted, 1);
+		s->noted = wanted;
+		s->noted_in = rejection->id;
+	}
+	if (rejection->rejected <= 0)
+		bpf_map_delete_elem(&rejected_listeners, &listener);
 	return 0;
 }

@@ -85,7 +85,8 @@ struct rl_policy {
 	__u32 exhausted;
 	__u32 unpaced; /* packets of TCP connections without a pace: the agent goes round once more */
 	__u64 quota_passed_bytes[2];
-	__u64 reserved_state[2];
+	__s64 quota_clock_ns; /* CLOCK_REALTIME less CLOCK_BOOTTIME as quota_ends_ns was worked out */
+	__u64 reserved_state;
 	struct rl_allowance allowances[2]; /* by enum rl_direction */
 };
 
@@ -117,6 +118,16 @@ struct rl_held {
 struct rl_listener {
 	__u32 netns; /* inode number, as in /proc/PID/ns/net */
 	__u32 port;
+};
+
+enum rl_noted { RL_NOTED_NOT = 0, RL_NOTED_REJECTED = 1, RL_NOTED_OTHER = 2 };
+
+/* Those who listen there. */
+struct rl_rejection {
+	__u32 id; /* tells it from an earlier entry for the same port */
+	__u32 policy;
+	__s32 rejected; /* listeners that the policy rejects */
+	__s32 others;
 };
 
 /* Whose connections the destroy iterators take, and what they took. */

@@ -24,6 +24,7 @@ export type BpfErrorCode =
   | 'BPF_MOUNT'
   | 'BPF_NAMESPACE'
   | 'BPF_NAMESPACE_LOST'
+  | 'BPF_SOCKET_DIAG'
   | 'PROCESS_GONE'
   | 'PROCESS_SIGNAL';
 

@@ -173,10 +173,15 @@ __noinline int leave(struct rl_allowance *a, struct rl_share *own, __u32 place, 
 	}
 	__s32 present = __sync_fetch_and_sub(&a->present_flows, 1);
 	__sync_fetch_and_sub(&a->present_streams, 1);
-	/* While the bucket is overdrawn nothing is left over. */
-	if (present < 2 || (__s64)(now - a->used_until_ns) < 0)
+	if (present < 2)
 		return 0;
-	__u64 fair = a->fair_rate * present / (present - 1), ceiling = a->limit_rate + a->limit_rate / 8;
-	set_fair(a, fair < ceiling ? fair : ceiling);
+	__u64 fair = a->fair_rate, next = fair * present / (present - 1);
+	/* As for those that join: no more than an equal share while the bucket is low. */
+	bool is_low = (__s64)(now - a->used_until_ns) < (__s64)(RESERVE_NS / 2);
+	__u64 ceiling = is_low ? a->limit_rate / (present - 1) : a->limit_rate + a->limit_rate / 8;
+	if (next > ceiling)
+		next = ceiling;
+	if (next > fair)
+		set_fair(a, next);
 	return 0;
 }

@@ -200,6 +200,7 @@ struct bpf_sk_lookup {
 };
 
 enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
+enum { SOCK_RAW = 3 };
 enum { IPPROTO_HOPOPTS = 0, IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_ICMPV6 = 58, IPPROTO_UDPLITE = 136, IPPROTO_MPTCP = 262 };
 enum { ETH_P_IP = 0x0800, ETH_P_IPV6 = 0x86DD };
 enum { MSG_OOB = 0x1, MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
@@ -337,6 +338,7 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
 	struct proto *skc_prot;
 	unsigned long skc_flags; /* sk_flags */
 	possible_net_t skc_net;

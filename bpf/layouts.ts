@@ -194,7 +194,7 @@ export function readRlFifo(view: DataView, offset: number): RlFifo {
   };
 }
 
-/** `struct rl_flow`, 584 bytes. */
+/** `struct rl_flow`, 624 bytes. */
 export interface RlFlow {
   readonly credit: number;
   readonly lastReceiveNs: bigint;
@@ -208,6 +208,7 @@ export interface RlFlow {
   readonly generation: number;
   readonly gaps: readonly number[];
   readonly receivedSizes: readonly number[];
+  readonly tunnelSizes: readonly number[];
   readonly sent: number;
   readonly unmatched: number;
   readonly selfMatched: number;
@@ -235,7 +236,7 @@ export interface RlFlow {
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_FLOW_SIZE = 584;
+export const RL_FLOW_SIZE = 624;
 export const RL_FLOW_OFFSET = {
   credit: 0,
   lastReceiveNs: 8,
@@ -249,32 +250,33 @@ export const RL_FLOW_OFFSET = {
   generation: 60,
   gaps: 64,
   receivedSizes: 168,
-  sent: 200,
-  unmatched: 208,
-  selfMatched: 216,
-  partner: 224,
-  firstSource: 232,
-  lastSendNs: 240,
-  sends: 248,
-  rivals: 252,
-  first: 256,
-  sentSizes: 456,
-  closed: 488,
-  firstNs: 496,
-  cookie: 504,
-  localSocket: 512,
-  remoteSocket: 520,
-  slot: 528,
-  processGeneration: 532,
-  netns: 536,
-  family: 540,
-  protocol: 542,
-  localPort: 544,
-  remotePort: 546,
-  opened: 548,
-  scope: 549,
-  localAddress: 552,
-  remoteAddress: 568,
+  tunnelSizes: 200,
+  sent: 240,
+  unmatched: 248,
+  selfMatched: 256,
+  partner: 264,
+  firstSource: 272,
+  lastSendNs: 280,
+  sends: 288,
+  rivals: 292,
+  first: 296,
+  sentSizes: 496,
+  closed: 528,
+  firstNs: 536,
+  cookie: 544,
+  localSocket: 552,
+  remoteSocket: 560,
+  slot: 568,
+  processGeneration: 572,
+  netns: 576,
+  family: 580,
+  protocol: 582,
+  localPort: 584,
+  remotePort: 586,
+  opened: 588,
+  scope: 589,
+  localAddress: 592,
+  remoteAddress: 608,
 } as const;
 export function readRlFlow(view: DataView, offset: number): RlFlow {
   return {
@@ -290,32 +292,33 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
     generation: view.getUint32(offset + 60, true),
     gaps: readArray(26, (i) => view.getUint32(offset + 64 + i * 4, true)),
     receivedSizes: readArray(16, (i) => view.getUint16(offset + 168 + i * 2, true)),
-    sent: readU64(view, offset + 200),
-    unmatched: readU64(view, offset + 208),
-    selfMatched: readU64(view, offset + 216),
-    partner: readU64(view, offset + 224),
-    firstSource: readU64(view, offset + 232),
-    lastSendNs: view.getBigUint64(offset + 240, true),
-    sends: view.getUint32(offset + 248, true),
-    rivals: view.getUint32(offset + 252, true),
-    first: readRlPair(view, offset + 256),
-    sentSizes: readArray(16, (i) => view.getUint16(offset + 456 + i * 2, true)),
-    closed: view.getUint32(offset + 488, true),
-    firstNs: view.getBigUint64(offset + 496, true),
-    cookie: view.getBigUint64(offset + 504, true),
-    localSocket: view.getBigUint64(offset + 512, true),
-    remoteSocket: view.getBigUint64(offset + 520, true),
-    slot: view.getUint32(offset + 528, true),
-    processGeneration: view.getUint32(offset + 532, true),
-    netns: view.getUint32(offset + 536, true),
-    family: view.getUint16(offset + 540, true),
-    protocol: view.getUint16(offset + 542, true),
-    localPort: view.getUint16(offset + 544, true),
-    remotePort: view.getUint16(offset + 546, true),
-    opened: view.getUint8(offset + 548),
-    scope: view.getUint8(offset + 549),
-    localAddress: readBytes(view, offset + 552, 16),
-    remoteAddress: readBytes(view, offset + 568, 16),
+    tunnelSizes: readArray(9, (i) => view.getUint32(offset + 200 + i * 4, true)),
+    sent: readU64(view, offset + 240),
+    unmatched: readU64(view, offset + 248),
+    selfMatched: readU64(view, offset + 256),
+    partner: readU64(view, offset + 264),
+    firstSource: readU64(view, offset + 272),
+    lastSendNs: view.getBigUint64(offset + 280, true),
+    sends: view.getUint32(offset + 288, true),
+    rivals: view.getUint32(offset + 292, true),
+    first: readRlPair(view, offset + 296),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 496 + i * 2, true)),
+    closed: view.getUint32(offset + 528, true),
+    firstNs: view.getBigUint64(offset + 536, true),
+    cookie: view.getBigUint64(offset + 544, true),
+    localSocket: view.getBigUint64(offset + 552, true),
+    remoteSocket: view.getBigUint64(offset + 560, true),
+    slot: view.getUint32(offset + 568, true),
+    processGeneration: view.getUint32(offset + 572, true),
+    netns: view.getUint32(offset + 576, true),
+    family: view.getUint16(offset + 580, true),
+    protocol: view.getUint16(offset + 582, true),
+    localPort: view.getUint16(offset + 584, true),
+    remotePort: view.getUint16(offset + 586, true),
+    opened: view.getUint8(offset + 588),
+    scope: view.getUint8(offset + 589),
+    localAddress: readBytes(view, offset + 592, 16),
+    remoteAddress: readBytes(view, offset + 608, 16),
   };
 }
 
@@ -616,6 +619,7 @@ export interface RlPolicy {
   readonly exhausted: number;
   readonly unpaced: number;
   readonly quotaPassedBytes: readonly number[];
+  readonly quotaClockNs: bigint;
   readonly allowances: readonly RlAllowance[];
 }
 export const RL_POLICY_SIZE = 576;
@@ -638,6 +642,7 @@ export const RL_POLICY_OFFSET = {
   exhausted: 280,
   unpaced: 284,
   quotaPassedBytes: 288,
+  quotaClockNs: 304,
   allowances: 320,
 } as const;
 export function readRlPolicy(view: DataView, offset: number): RlPolicy {
@@ -660,6 +665,7 @@ export function readRlPolicy(view: DataView, offset: number): RlPolicy {
     exhausted: view.getUint32(offset + 280, true),
     unpaced: view.getUint32(offset + 284, true),
     quotaPassedBytes: readArray(2, (i) => readU64(view, offset + 288 + i * 8)),
+    quotaClockNs: view.getBigUint64(offset + 304, true),
     allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 128)),
   };
 }
@@ -810,6 +816,29 @@ export function readRlProcessKey(view: DataView, offset: number): RlProcessKey {
   };
 }
 
+/** `struct rl_rejection`, 16 bytes. */
+export interface RlRejection {
+  readonly id: number;
+  readonly policy: number;
+  readonly rejected: number;
+  readonly others: number;
+}
+export const RL_REJECTION_SIZE = 16;
+export const RL_REJECTION_OFFSET = {
+  id: 0,
+  policy: 4,
+  rejected: 8,
+  others: 12,
+} as const;
+export function readRlRejection(view: DataView, offset: number): RlRejection {
+  return {
+    id: view.getUint32(offset, true),
+    policy: view.getUint32(offset + 4, true),
+    rejected: view.getInt32(offset + 8, true),
+    others: view.getInt32(offset + 12, true),
+  };
+}
+
 /** `struct rl_ruling`, 8 bytes. */
 export interface RlRuling {
   readonly generation: number;
@@ -854,6 +883,7 @@ export interface RlSocket {
   readonly accepted: number;
   readonly connected: number;
   readonly nameless: number;
+  readonly noted: number;
   readonly pendingSinceNs: bigint;
   readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
@@ -866,6 +896,7 @@ export interface RlSocket {
   readonly copiedValid: number;
   readonly urgentValid: number;
   readonly beforeUrgent: number;
+  readonly notedIn: number;
   readonly peerFlow: number;
 }
 export const RL_SOCKET_SIZE = 128;
@@ -878,6 +909,7 @@ export const RL_SOCKET_OFFSET = {
   accepted: 12,
   connected: 13,
   nameless: 14,
+  noted: 15,
   pendingSinceNs: 16,
   pending: 24,
   payload: 56,
@@ -890,6 +922,7 @@ export const RL_SOCKET_OFFSET = {
   copiedValid: 112,
   urgentValid: 113,
   beforeUrgent: 114,
+  notedIn: 116,
   peerFlow: 120,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
@@ -902,6 +935,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     accepted: view.getUint8(offset + 12),
     connected: view.getUint8(offset + 13),
     nameless: view.getUint8(offset + 14),
+    noted: view.getUint8(offset + 15),
     pendingSinceNs: view.getBigUint64(offset + 16, true),
     pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
     payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
@@ -914,11 +948,12 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     copiedValid: view.getUint8(offset + 112),
     urgentValid: view.getUint8(offset + 113),
     beforeUrgent: view.getUint8(offset + 114),
+    notedIn: view.getUint32(offset + 116, true),
     peerFlow: readU64(view, offset + 120),
   };
 }
 
-/** `struct rl_socket_record`, 128 bytes. */
+/** `struct rl_socket_record`, 136 bytes. */
 export interface RlSocketRecord {
   readonly cookie: bigint;
   readonly inode: number;
@@ -936,10 +971,12 @@ export interface RlSocketRecord {
   readonly claim: number;
   readonly scope: number;
   readonly type: number;
+  readonly ifindex: number;
+  readonly flow: number;
   readonly localAddress: Uint8Array;
   readonly remoteAddress: Uint8Array;
 }
-export const RL_SOCKET_RECORD_SIZE = 128;
+export const RL_SOCKET_RECORD_SIZE = 136;
 export const RL_SOCKET_RECORD_OFFSET = {
   cookie: 0,
   inode: 8,
@@ -957,8 +994,10 @@ export const RL_SOCKET_RECORD_OFFSET = {
   claim: 89,
   scope: 90,
   type: 91,
-  localAddress: 96,
-  remoteAddress: 112,
+  ifindex: 92,
+  flow: 96,
+  localAddress: 104,
+  remoteAddress: 120,
 } as const;
 export function readRlSocketRecord(view: DataView, offset: number): RlSocketRecord {
   return {
@@ -978,8 +1017,10 @@ export function readRlSocketRecord(view: DataView, offset: number): RlSocketReco
     claim: view.getUint8(offset + 89),
     scope: view.getUint8(offset + 90),
     type: view.getUint8(offset + 91),
-    localAddress: readBytes(view, offset + 96, 16),
-    remoteAddress: readBytes(view, offset + 112, 16),
+    ifindex: view.getUint32(offset + 92, true),
+    flow: readU64(view, offset + 96),
+    localAddress: readBytes(view, offset + 104, 16),
+    remoteAddress: readBytes(view, offset + 120, 16),
   };
 }
 
@@ -1249,7 +1290,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_flow',
-    size: 584,
+    size: 624,
     fields: {
       credit: [0, 'u64'],
       last_receive_ns: [8, 'u64'],
@@ -1263,34 +1304,35 @@ export const layouts: readonly Layout[] = [
       generation: [60, 'u32'],
       gaps: [64, 'u32[26]'],
       received_sizes: [168, 'u16[16]'],
-      sent: [200, 'u64'],
-      unmatched: [208, 'u64'],
-      self_matched: [216, 'u64'],
-      partner: [224, 'u64'],
-      first_source: [232, 'u64'],
-      last_send_ns: [240, 'u64'],
-      sends: [248, 'u32'],
-      rivals: [252, 'u32'],
-      first: [256, 'struct rl_pair'],
-      sent_sizes: [456, 'u16[16]'],
-      closed: [488, 'u32'],
-      reserved2: [492, 'u32'],
-      first_ns: [496, 'u64'],
-      cookie: [504, 'u64'],
-      local_socket: [512, 'u64'],
-      remote_socket: [520, 'u64'],
-      slot: [528, 'u32'],
-      process_generation: [532, 'u32'],
-      netns: [536, 'u32'],
-      family: [540, 'u16'],
-      protocol: [542, 'u16'],
-      local_port: [544, 'u16'],
-      remote_port: [546, 'u16'],
-      opened: [548, 'u8'],
-      scope: [549, 'u8'],
-      reserved: [550, 'u8[2]'],
-      local_address: [552, 'u8[16]'],
-      remote_address: [568, 'u8[16]'],
+      tunnel_sizes: [200, 'u32[9]'],
+      sent: [240, 'u64'],
+      unmatched: [248, 'u64'],
+      self_matched: [256, 'u64'],
+      partner: [264, 'u64'],
+      first_source: [272, 'u64'],
+      last_send_ns: [280, 'u64'],
+      sends: [288, 'u32'],
+      rivals: [292, 'u32'],
+      first: [296, 'struct rl_pair'],
+      sent_sizes: [496, 'u16[16]'],
+      closed: [528, 'u32'],
+      reserved2: [532, 'u32'],
+      first_ns: [536, 'u64'],
+      cookie: [544, 'u64'],
+      local_socket: [552, 'u64'],
+      remote_socket: [560, 'u64'],
+      slot: [568, 'u32'],
+      process_generation: [572, 'u32'],
+      netns: [576, 'u32'],
+      family: [580, 'u16'],
+      protocol: [582, 'u16'],
+      local_port: [584, 'u16'],
+      remote_port: [586, 'u16'],
+      opened: [588, 'u8'],
+      scope: [589, 'u8'],
+      reserved: [590, 'u8[2]'],
+      local_address: [592, 'u8[16]'],
+      remote_address: [608, 'u8[16]'],
     },
   },
   {
@@ -1440,7 +1482,8 @@ export const layouts: readonly Layout[] = [
       exhausted: [280, 'u32'],
       unpaced: [284, 'u32'],
       quota_passed_bytes: [288, 'u64[2]'],
-      reserved_state: [304, 'u64[2]'],
+      quota_clock_ns: [304, 's64'],
+      reserved_state: [312, 'u64'],
       allowances: [320, 'struct rl_allowance[2]'],
     },
   },
@@ -1509,6 +1552,16 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_rejection',
+    size: 16,
+    fields: {
+      id: [0, 'u32'],
+      policy: [4, 'u32'],
+      rejected: [8, 's32'],
+      others: [12, 's32'],
+    },
+  },
+  {
     struct: 'rl_ruling',
     size: 8,
     fields: {
@@ -1536,7 +1589,7 @@ export const layouts: readonly Layout[] = [
       accepted: [12, 'u8'],
       connected: [13, 'u8'],
       nameless: [14, 'u8'],
-      reserved: [15, 'u8'],
+      noted: [15, 'u8'],
       pending_since_ns: [16, 'u64'],
       pending: [24, 'struct rl_wire[2]'],
       payload: [56, 'u64[2]'],
@@ -1550,13 +1603,14 @@ export const layouts: readonly Layout[] = [
       copied_valid: [112, 'u8'],
       urgent_valid: [113, 'u8'],
       before_urgent: [114, 'u8'],
-      reserved2: [115, 'u8[5]'],
+      reserved2: [115, 'u8'],
+      noted_in: [116, 'u32'],
       peer_flow: [120, 'u64'],
     },
   },
   {
     struct: 'rl_socket_record',
-    size: 128,
+    size: 136,
     fields: {
       cookie: [0, 'u64'],
       inode: [8, 'u64'],
@@ -1574,9 +1628,10 @@ export const layouts: readonly Layout[] = [
       claim: [89, 'u8'],
       scope: [90, 'u8'],
       type: [91, 'u8'],
-      reserved: [92, 'u32'],
-      local_address: [96, 'u8[16]'],
-      remote_address: [112, 'u8[16]'],
+      ifindex: [92, 'u32'],
+      flow: [96, 'u64'],
+      local_address: [104, 'u8[16]'],
+      remote_address: [120, 'u8[16]'],
     },
   },
   {

@@ -79,6 +79,20 @@ static __always_inline __u32 size_class(__u32 bytes)
 	return (bytes * 2654435761U) >> 28; /* Knuth's multiplicative hash, its top four bits */
 }
 
+/* Sizes that tell a tunnel: agent/relay/tunnel.ts. */
+static __always_inline void note_tunnel_size(struct rl_flow *f, __u32 bytes)
+{
+	__u32 beyond = bytes - RL_TUNNEL_EMPTY;
+
+	if (bytes >= RL_TUNNEL_FULL) {
+		f->tunnel_sizes[0]++;
+	} else if (beyond < 32 * RL_SMALL_CLASSES) {
+		__u32 class = beyond / 32 & (RL_SMALL_CLASSES - 1);
+		f->tunnel_sizes[1 + class]++;
+		f->tunnel_sizes[1 + RL_SMALL_CLASSES + class] += beyond % 32;
+	}
+}
+
 static __always_inline __u64 read_clock(struct rl_thread *thread, struct task_struct *task)
 {
 	__u32 run = task->nvcsw;
@@ -489,8 +503,10 @@ static __always_inline void note_receive(struct rl_flow *f, __u64 id, struct rl_
 	f->last_receive_ns = now;
 	f->last_receive_bytes = bytes;
 	f->last_run = thread->tid ^ thread->run << 8;
-	if (is_datagram)
+	if (is_datagram) {
 		f->received_sizes[size_class(bytes) & (RL_SIZE_CLASSES - 1)]++;
+		note_tunnel_size(f, bytes);
+	}
 
 	thread->newest = thread->last = id;
 	thread->newest_ns = now;

@@ -174,6 +174,8 @@ interface Libc {
   if_nametoindex(name: string): number;
   socket(domain: number, type: number, protocol: number): number;
   getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
+  send(fd: number, data: Memory, length: number, flags: number): number;
+  recv(fd: number, data: Memory, length: number, flags: number): number;
   vasprintf(result: Memory, format: Pointer, args: Pointer): number;
   /** Variadic in C; the calls made here take at most four arguments, which travel in registers either way. */
   syscall(number: number, first: number, second: number, third: Pointer | null, fourth: number): number;
@@ -192,6 +194,8 @@ const LIBC: Record<keyof Libc, Signature> = {
   if_nametoindex: ['uint32_t', str],
   socket: ['int', 'int', 'int', 'int'],
   getsockopt: ['int', 'int', 'int', 'int', ptr, ptr],
+  send: ['long', 'int', ptr, 'size_t', 'int'],
+  recv: ['long', 'int', ptr, 'size_t', 'int'],
   vasprintf: ['int', ptr, ptr, ptr],
   syscall: ['long', 'long', 'long', 'long', ptr, 'long'],
   free: ['void', ptr],

@@ -169,13 +169,12 @@ struct {
 	__type(value, struct rl_held);
 } held_sockets SEC(".maps");
 
-/* To the policy that rejects it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
 	__type(key, struct rl_listener);
-	__type(value, __u32);
+	__type(value, struct rl_rejection);
 } rejected_listeners SEC(".maps");
 
 /* What the destroy iterators are asked, and answer. */

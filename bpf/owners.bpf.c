@@ -313,17 +313,17 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int old_state, int new_state)
 		if (new_state == TCP_LISTEN)
 			forget_connection(s);
 		claim(s, slot, p, new_state == TCP_LISTEN ? RL_CLAIM_LISTENER : RL_CLAIM_CREATED);
-		if (new_state == TCP_LISTEN && p->policies)
-			note_listener(p->policies, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
+		if (new_state == TCP_LISTEN)
+			note_listener(s, p->policies, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
 				      BPF_CORE_READ(sk, __sk_common.skc_num), true);
 		return 0;
 	}
 	if (new_state != TCP_CLOSE)
 		return 0;
-	if (old_state == TCP_LISTEN)
-		note_listener(0, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), BPF_CORE_READ(sk, __sk_common.skc_num),
-			      false);
 	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (s && old_state == TCP_LISTEN)
+		note_listener(s, 0, BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
+			      BPF_CORE_READ(sk, __sk_common.skc_num), false);
 	if (s && s->claim == RL_CLAIM_LISTENER && old_state != TCP_LISTEN) {
 		struct rl_process *p = get_process(s->owner);
 		if (p && p->generation == s->owner_generation)

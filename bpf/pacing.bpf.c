@@ -198,7 +198,7 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 	if (common->skc_state == TCP_LISTEN) {
 		struct rl_process *p = get_process(s->owner);
 		bool is_known = p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation;
-		note_listener(is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, is_known);
+		note_listener(s, is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, true);
 		return 0;
 	}
 	int flags = 0;

@@ -6,7 +6,8 @@
  *         tell in which namespace it runs (kernel 6.18), so each has its own copy with the number in `reject_netns`.
  *         note_listener(), by owners.bpf.c when a socket listens, and by pacing.bpf.c for those that did before.
  * Cost:   a hash look-up for each packet that looks for a listener, in those namespaces only.
- * Blind:  several processes that listen on one port: all are rejected. Where no agent runs, a namespace that has had no
+ * Blind:  where others listen on the same port, who comes to the rejected listener is dropped instead (deny.bpf.c), as
+ *         nothing tells here to whom a caller would come. Where no agent runs, a namespace that has had no
  *         such listener before drops instead.
  */
 
@@ -21,10 +22,10 @@ int reject_lookup(struct bpf_sk_lookup *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS_LOOKUP;
-	__u32 *number = bpf_map_lookup_elem(&rejected_listeners, &listener);
-	if (!number)
+	struct rl_rejection *rejection = bpf_map_lookup_elem(&rejected_listeners, &listener);
+	if (!rejection || rejection->others > 0)
 		return SK_PASS_LOOKUP;
-	struct rl_policy *policy = get_policy(*number);
+	struct rl_policy *policy = get_policy(rejection->policy);
 	if (!policy || !(policy->flags & RL_POLICY_DENY_INBOUND))
 		return SK_PASS_LOOKUP;
 	__sync_fetch_and_add(&policy->allowances[RL_RX].denied_packets, 1);

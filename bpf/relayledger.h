@@ -23,10 +23,15 @@ enum rl_limits {
 	RL_MAX_PAIRS = 65536,
 	RL_LAG_BUCKETS = 26,
 	RL_SIZE_CLASSES = 16,
+	RL_SMALL_CLASSES = 4,
+	RL_TUNNEL_SIZES = 1 + 2 * RL_SMALL_CLASSES,
 	RL_THREAD_SOURCES = 4,
 	RL_PROCESS_SOURCES = 8,
 	RL_FIFOS = 4,
 };
+
+/* Bytes. Inner IPv4 and TCP headers with timestamps; IPv6's least MTU, which a tunnel's full datagram is not below. */
+enum rl_tunnel_datagram { RL_TUNNEL_EMPTY = 52, RL_TUNNEL_FULL = 1280 };
 
 #include "enforcement.h"
 
@@ -179,6 +184,11 @@ struct rl_flow {
 	__u32 generation;
 	__u32 gaps[RL_LAG_BUCKETS]; /* between receives */
 	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
+	/*
+	 * Datagrams that a tunnel's TCP segments would make: full ones; then, by classes of 32 bytes, those that an empty
+	 * acknowledgement in its wrapping would be; then by how much in all the latter exceed the least of their class.
+	 */
+	__u32 tunnel_sizes[RL_TUNNEL_SIZES];
 	/* Written when it sends: one cache line, as what comes before `gaps` is, and what `first` begins with. */
 	__u64 sent;
 	__u64 unmatched;    /* sent, and nothing received accounts for it */
@@ -265,7 +275,7 @@ struct rl_socket {
 	__u8 accepted; /* came from a listener */
 	__u8 connected; /* this host connected it */
 	__u8 nameless;  /* unconnected UDP, read without asking who sent it: its packets tell */
-	__u8 reserved;
+	__u8 noted;     /* enum rl_noted */
 	__u64 pending_since_ns;
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	/* From here on written at every send or receive: kept off the line that each packet reads. */
@@ -280,7 +290,8 @@ struct rl_socket {
 	__u8 copied_valid;
 	__u8 urgent_valid;
 	__u8 before_urgent; /* TCP: the next byte to read is an urgent one */
-	__u8 reserved2[5];
+	__u8 reserved2;
+	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener */
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 };
 
@@ -342,7 +353,8 @@ struct rl_socket_record {
 	__u8 claim;
 	__u8 scope;
 	__u8 type;
-	__u32 reserved;
+	__u32 ifindex; /* of the interface that it is bound to; 0 for none */
+	__u64 flow;    /* as in rl_socket */
 	__u8 local_address[16]; /* network byte order; IPv4 in the first four */
 	__u8 remote_address[16];
 };

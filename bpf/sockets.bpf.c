@@ -89,6 +89,8 @@ int dump_sockets(struct bpf_iter__bpf_sk_storage_map *ctx)
 		.claim = s->claim,
 		.scope = s->scope[RL_TX],
 		.type = BPF_CORE_READ(sk, sk_type),
+		.ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if),
+		.flow = s->flow,
 	};
 	struct socket *socket = BPF_CORE_READ(sk, sk_socket);
 	if (socket)

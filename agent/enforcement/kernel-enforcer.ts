@@ -2,7 +2,6 @@ import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { ArrayWindow } from '../../bpf/array-window.ts';
 import { bootTimeNs, monotonicTimeNs, wallTimeMs } from '../../bpf/clock.ts';
 import {
-  RL_DESTROY_OFFSET,
   RL_POLICY_OFFSET,
   RL_POLICY_SIZE,
   RL_PROCESS_OFFSET,
@@ -26,13 +25,14 @@ import type {
   PolicyCounters,
   ProcessSlot,
 } from '../policies/enforcer.ts';
+import { Disconnection } from './disconnection.ts';
 import {
   encodePolicy,
   nameOf,
   packNumbers,
+  periodEndOf,
   RL_MAX_POLICIES,
   RL_PROCESS_POLICIES,
-  readAllowance,
   readCounters,
   recordAt,
   STATE_OFFSET,
@@ -60,7 +60,6 @@ export class KernelEnforcer implements Enforcer {
   readonly #accounting: Accounting;
   readonly #policies: Mapping;
   readonly #rulings: Mapping;
-  readonly #requests: Mapping;
   readonly #policyView: DataView;
   /** Of its own, apart from the process table's, as it grows by other rules. */
   readonly #processes: ArrayWindow;
@@ -68,21 +67,29 @@ export class KernelEnforcer implements Enforcer {
   readonly #rulingView: DataView;
   readonly #namespaces = new NetworkNamespaces();
   readonly #rejections: Rejections;
+  readonly #disconnection: Disconnection;
   /** Name to index. */
   readonly #indices = new Map<string, number>();
   #soon: NodeJS.Timeout | undefined;
   #look: NodeJS.Timeout | undefined;
   #unpaced = 0;
+  readonly #nowMs: () => number;
 
-  constructor(accounting: Accounting) {
+  /** @param nowMs the wall clock */
+  constructor(accounting: Accounting, nowMs: () => number = wallTimeMs) {
     this.#accounting = accounting;
+    this.#nowMs = nowMs;
     this.#rejections = new Rejections(accounting, this.#namespaces);
+    this.#disconnection = new Disconnection({
+      accounting,
+      namespaces: this.#namespaces,
+      isRuled: (flow) => flow !== 0 && this.#isRuled(flow),
+    });
     this.missing = accounting.missing
       .filter(({ feature }) => [HOLD_CONNECTIONS, PACE_CONNECTIONS, DESTROY_TCP, DESTROY_UDP].includes(feature))
       .map(({ feature, consequence }) => ({ feature, consequence }));
     this.#policies = accounting.map('policies').mmap();
     this.#rulings = accounting.map('flow_rulings').mmap();
-    this.#requests = accounting.map('destroy_requests').mmap();
     this.#policyView = new DataView(this.#policies.buffer);
     this.#processes = new ArrayWindow(accounting.map('processes'));
     this.#processView = new DataView(this.#processes.buffer);
@@ -91,7 +98,8 @@ export class KernelEnforcer implements Enforcer {
       if (this.#flags(index) !== 0) this.#indices.set(nameOf(recordAt(this.#policies.buffer, index)), index);
     }
     this.#attachWhereNeeded();
-    if (this.#indices.size > 0) this.#paceSoon();
+    // Also where no policy is left: one may have been taken out by an agent that was killed before its sockets were let go.
+    if (accounting.adopted) this.#paceSoon();
   }
 
   installed(): string[] {
@@ -104,7 +112,9 @@ export class KernelEnforcer implements Enforcer {
     const record = recordAt(this.#policies.buffer, index);
     const hadQuota = known !== undefined && (this.#flags(index) & RlPolicyFlag.policyQuota) !== 0;
     if (known === undefined) record.fill(0, STATE_OFFSET);
-    const used = hadQuota
+    // What the kernel has counted goes on where it is of the same period.
+    const counts = hadQuota && this.#isIn(index, policy.quota?.endsAtMs ?? null);
+    const used = counts
       ? this.#policyView.getBigUint64(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.quotaUsedBytes, true)
       : null;
     const config = encodePolicy(policy, early);
@@ -155,49 +165,33 @@ export class KernelEnforcer implements Enforcer {
   rule(flow: number, relayed: boolean, alreadyBytes: number): void {
     const generation = Math.floor(flow / 2 ** 32);
     const offset = (flow % 2 ** 32) * RL_RULING_SIZE;
-    const isRuled = this.#rulingView.getUint32(offset, true) === generation;
-    if (isRuled === relayed) return;
+    if (this.#isRuled(flow) === relayed) return;
     this.#rulingView.setUint32(offset + 4, relayed ? Math.min(alreadyBytes, MAX_OWED) : 0, true);
     this.#rulingView.setUint32(offset, relayed ? generation : 0, true);
   }
 
   counters(name: string): PolicyCounters {
     const now = bootTimeNs();
-    return readCounters(this.#policyView, this.#index(name) * RL_POLICY_SIZE, now, Number(now - monotonicTimeNs()));
+    const bootLessMonotonicNs = Number(now - monotonicTimeNs());
+    return readCounters(
+      this.#policyView,
+      this.#index(name) * RL_POLICY_SIZE,
+      now,
+      bootLessMonotonicNs,
+      this.#wallNs() - now,
+    );
   }
 
-  /** One line for whoever tunes the controller. */
-  describe(name: string): string {
-    const start = this.#index(name) * RL_POLICY_SIZE;
-    const now = monotonicTimeNs();
-    return (['rx', 'tx'] as const)
-      .map((direction) => ({ direction, ...readAllowance(this.#policyView, start, direction) }))
-      .filter(({ limitRate }) => limitRate > 0)
-      .map(
-        (each) =>
-          `${each.direction} fair ${each.fairRate} active ${each.activeFlows}/${each.presentFlows} epoch ${each.epoch} ` +
-          `level ${Number(now - each.usedUntilNs) / 1e6} ms passed ${each.passedBytes} held ${each.throttledBytes} dropped ${each.droppedPackets}`,
-      )
-      .join('; ');
+  setPeriod(name: string, endsAtMs: number | null, isNew: boolean): void {
+    const index = this.#index(name);
+    const hasBegun = this.#isIn(index, endsAtMs);
+    this.#setPeriodEnd(index, endsAtMs);
+    // After its end, as the kernel does: of two that begin it the second leaves it alone.
+    if (isNew && !hasBegun) this.#setUsed(index, 0n, false);
   }
 
   disconnect(process: ProcessSlot, scope: 'relay' | 'all'): Destroyed {
-    const destroyed = { tcp: 0, udp: 0 };
-    if (!this.#isStill(process)) return destroyed;
-    const view = new DataView(this.#requests.buffer);
-    view.setUint32(RL_DESTROY_OFFSET.slot, process.slot, true);
-    view.setUint32(RL_DESTROY_OFFSET.generation, process.generation, true);
-    view.setUint32(RL_DESTROY_OFFSET.ruledOnly, scope === 'relay' ? 1 : 0, true);
-    for (const [protocol, program] of [
-      ['tcp', DESTROY_TCP],
-      ['udp', DESTROY_UDP],
-    ] as const) {
-      view.setUint32(RL_DESTROY_OFFSET.destroyed, 0, true);
-      this.#runEverywhere(program);
-      destroyed[protocol] = view.getUint32(RL_DESTROY_OFFSET.destroyed, true);
-    }
-    view.setUint32(RL_DESTROY_OFFSET.slot, 0, true);
-    return destroyed;
+    return this.#isStill(process) ? this.#disconnection.disconnect(process, scope) : { tcp: 0, udp: 0 };
   }
 
   /** Goes through every connection of every network namespace now; `assign` and `install` have it done soon. */
@@ -205,6 +199,8 @@ export class KernelEnforcer implements Enforcer {
     clearTimeout(this.#soon);
     this.#soon = undefined;
     this.#runEverywhere(PACE_CONNECTIONS);
+    // Who shares a rejected port is counted once that is known to be one, which may be after it was come by.
+    if (this.#rejects) this.#runEverywhere(PACE_CONNECTIONS);
     this.#rejections.update(this.#rejects);
   }
 
@@ -214,7 +210,7 @@ export class KernelEnforcer implements Enforcer {
     this.#processes[Symbol.dispose]();
     this.#policies[Symbol.dispose]();
     this.#rulings[Symbol.dispose]();
-    this.#requests[Symbol.dispose]();
+    this.#disconnection[Symbol.dispose]();
   }
 
   get #rejects(): boolean {
@@ -271,12 +267,35 @@ export class KernelEnforcer implements Enforcer {
   #setQuota(index: number, { quota }: KernelPolicy, used: bigint | null): void {
     const offset = index * RL_POLICY_SIZE;
     const usedBytes = used ?? BigInt(quota?.usedBytes ?? 0);
-    const endsNs =
-      quota?.endsAtMs == null ? 0n : bootTimeNs() + BigInt(Math.round((quota.endsAtMs - wallTimeMs()) * 1e6));
-    this.#policyView.setBigUint64(offset + RL_POLICY_OFFSET.quotaEndsNs, endsNs < 0n ? 1n : endsNs, true);
-    if (used === null) this.#policyView.setBigUint64(offset + RL_POLICY_OFFSET.quotaUsedBytes, usedBytes, true);
+    this.#setPeriodEnd(index, quota?.endsAtMs ?? null);
     const exhausted = quota !== null && usedBytes >= BigInt(quota.bytes);
+    if (used === null) this.#setUsed(index, usedBytes, exhausted);
+    else this.#policyView.setUint32(offset + RL_POLICY_OFFSET.exhausted, exhausted ? 1 : 0, true);
+  }
+
+  #setUsed(index: number, bytes: bigint, exhausted: boolean): void {
+    const offset = index * RL_POLICY_SIZE;
+    this.#policyView.setBigUint64(offset + RL_POLICY_OFFSET.quotaUsedBytes, bytes, true);
     this.#policyView.setUint32(offset + RL_POLICY_OFFSET.exhausted, exhausted ? 1 : 0, true);
+  }
+
+  /** In the kernel's own time, which nobody sets; with it by how much that differed from the wall clock. */
+  #setPeriodEnd(index: number, endsAtMs: number | null): void {
+    const offset = index * RL_POLICY_SIZE;
+    const clockNs = this.#wallNs() - bootTimeNs();
+    const endsNs = endsAtMs === null ? 0n : BigInt(endsAtMs) * 1_000_000n - clockNs;
+    this.#policyView.setBigInt64(offset + RL_POLICY_OFFSET.quotaClockNs, clockNs, true);
+    this.#policyView.setBigUint64(offset + RL_POLICY_OFFSET.quotaEndsNs, endsNs < 0n ? 1n : endsNs, true);
+  }
+
+  /** Whether the kernel counts in the period that ends then. One whose end it isn't told yet it has begun itself. */
+  #isIn(index: number, endsAtMs: number | null): boolean {
+    const counted = periodEndOf(this.#policyView, index * RL_POLICY_SIZE);
+    return counted === null || counted === endsAtMs;
+  }
+
+  #wallNs(): bigint {
+    return BigInt(Math.round(this.#nowMs() * 1e6));
   }
 
   #countEarly(): void {
@@ -303,6 +322,11 @@ export class KernelEnforcer implements Enforcer {
     return (
       slot > 0 && this.#view(slot).getUint32(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation, true) === generation
     );
+  }
+
+  #isRuled(flow: number): boolean {
+    const offset = (flow % 2 ** 32) * RL_RULING_SIZE;
+    return this.#rulingView.getUint32(offset, true) === Math.floor(flow / 2 ** 32);
   }
 
   *#usedSlots(): Generator<number> {

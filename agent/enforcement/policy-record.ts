@@ -128,12 +128,14 @@ export function readAllowance(view: DataView, offset: number, direction: Directi
 /**
  * @param nowNs CLOCK_BOOTTIME, to tell a period that has ended while nothing passed
  * @param bootLessMonotonicNs what to add to the programs' CLOCK_MONOTONIC stamps
+ * @param wallLessBootNs CLOCK_REALTIME less CLOCK_BOOTTIME as they are now
  */
 export function readCounters(
   view: DataView,
   offset: number,
   nowNs: bigint,
   bootLessMonotonicNs: number,
+  wallLessBootNs: bigint,
 ): PolicyCounters {
   const [rx, tx] = [readAllowance(view, offset, 'rx'), readAllowance(view, offset, 'tx')];
   const quotaEndsNs = view.getBigUint64(offset + RL_POLICY_OFFSET.quotaEndsNs, true);
@@ -154,9 +156,20 @@ export function readCounters(
     refusedCalls: readU64(view, offset + RL_POLICY_OFFSET.refusedCalls),
     quotaUsedBytes: ended ? 0 : readU64(view, offset + RL_POLICY_OFFSET.quotaUsedBytes),
     quotaExhausted: !ended && view.getUint32(offset + RL_POLICY_OFFSET.exhausted, true) !== 0,
+    quotaEndsAtMs: quotaEndsNs === 0n ? null : toMs(quotaEndsNs + wallLessBootNs),
     lastHeldBackNs: lastHeldNs === 0 ? 0 : lastHeldNs + bootLessMonotonicNs,
     activeFlows: activeFlows(rx, nowNs, bootLessMonotonicNs) + activeFlows(tx, nowNs, bootLessMonotonicNs),
   };
+}
+
+/** Which period a quota is counted in: when that ends, on the wall clock by which it was told; null for none. */
+export function periodEndOf(view: DataView, offset: number): number | null {
+  const endsNs = view.getBigUint64(offset + RL_POLICY_OFFSET.quotaEndsNs, true);
+  return endsNs === 0n ? null : toMs(endsNs + view.getBigInt64(offset + RL_POLICY_OFFSET.quotaClockNs, true));
+}
+
+function toMs(ns: bigint): number {
+  return Number(ns / 1_000_000n);
 }
 
 /** An epoch that began long ago has not ended because nothing has passed since. */

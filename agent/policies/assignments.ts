@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { ProcessRecord } from '../process-table.ts';
-import type { Protection } from '../protection.ts';
+import { carriesSessions, type Protection } from '../protection.ts';
 import type { Enforcer } from './enforcer.ts';
 import { type Bound, isExplicit, isMatch, startTicksOf } from './match.ts';
 import type { Policy, RuledFlow } from './policy.ts';
@@ -32,7 +32,9 @@ export function selectPolicies(
   const exempt = new Map<string, string>();
   for (const { name, policy, bound, spared, forced } of policies) {
     if (!isMatch(policy.match, record, bound)) continue;
-    const reason = forced ? null : (protectedReason(record, protection) ?? sparedReason(record, spared));
+    const reason = forced
+      ? null
+      : (protectedReason(record, protection) ?? sparedReason(record, spared) ?? sessionReason(record, policy));
     if (reason !== null) exempt.set(name, reason);
     else if (held.length >= perProcess)
       exempt.set(name, `${perProcess} policies hold for it already, the most there can be`);
@@ -205,6 +207,12 @@ function protectedReason({ tgid, name, details, app }: ProcessRecord, protection
 function sparedReason({ tgid, startNs }: ProcessRecord, spared: readonly Spared[]): string | null {
   const found = spared.find(({ pid, startTicks }) => pid === tgid && startTicks === startTicksOf(startNs));
   return found ? `it carries the session of who made this policy (${found.name})` : null;
+}
+
+/** Of the file, of a token and of a quota's end nobody knows whose session they would cut off. */
+function sessionReason(record: ProcessRecord, { match }: Policy): string | null {
+  if (isExplicit(match) || !carriesSessions(record)) return null;
+  return `it may carry an administrator's session, and the policy does not name it (${record.name})`;
 }
 
 function isSame(one: readonly string[], other: readonly string[]): boolean {

@@ -30,7 +30,9 @@ export class Binding {
     const stat = readProcess(pid);
     const startTicks = stat?.startTicks ?? (record && startTicksOf(record.startNs));
     if (startTicks === undefined) {
-      throw new PolicyInvalidError([{ name: 'match.pid', detail: `is ${pid}, and no process has this pid now` }]);
+      throw new PolicyInvalidError([
+        { name: 'match.pid', detail: `is ${pid}, and no process has this pid now: look again with ps` },
+      ]);
     }
     const executable = record?.details.executable ?? null;
     const name = record?.name ?? stat?.name ?? '';

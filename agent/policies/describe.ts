@@ -42,7 +42,7 @@ function describeEffect({ sums, heldSinceMs, lastHeldMs, activeFlows }: Held): P
 
 function describeQuota({ policy: { quota }, quota: state }: Held): QuotaUse | null {
   if (!quota || !state) return null;
-  const { startMs, endMs } = periodAt(quota.period, state.periodStartMs);
+  const { startMs, endMs } = periodAt(quota.period, state.clockStartMs);
   return {
     usedBytes: state.usedBytes,
     remainingBytes: Math.max(0, quota.bytes - state.usedBytes),

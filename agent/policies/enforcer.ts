@@ -50,6 +50,8 @@ export interface PolicyCounters {
   /** In this period. */
   quotaUsedBytes: number;
   quotaExhausted: boolean;
+  /** When the kernel begins the next period, by the wall clock as it is set now; null for never, or not by itself. */
+  quotaEndsAtMs: number | null;
   /** When it last held something back, CLOCK_BOOTTIME ns; 0 for never. */
   lastHeldBackNs: number;
   /** Flows that moved bytes under its rate in the last second. */
@@ -103,6 +105,11 @@ export interface Enforcer extends Disposable {
    */
   rule(flow: number, relayed: boolean, alreadyBytes: number): void;
   counters(name: string): PolicyCounters;
+  /**
+   * Says anew when a quota's period ends, in place: nothing else of the policy changes.
+   * @param isNew a period begins, of which nothing is used; one that the kernel has begun by itself goes on
+   */
+  setPeriod(name: string, endsAtMs: number | null, isNew: boolean): void;
   /** Destroys the process's connections (`relay`: of ruled flows only) in its network namespaces. */
   disconnect(process: ProcessSlot, scope: 'relay' | 'all'): Destroyed;
 }

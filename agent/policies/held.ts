@@ -7,6 +7,8 @@ import type { Spared, StoredPolicy } from './policy-records.ts';
 /** Where a policy's quota stands. */
 export interface QuotaState {
   periodStartMs: number;
+  /** The one that the clock is in: an earlier one where the clock was set back. */
+  clockStartMs: number;
   usedBytes: number;
   /** The most that it was in this period: the kernel begins the next one before the agent does. */
   peakBytes: number;

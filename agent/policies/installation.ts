@@ -55,18 +55,6 @@ export class Installation {
     held.state = 'active';
   }
 
-  /** Has the kernel begin a quota's next period, where it can't tell by itself when that is. */
-  restart(held: Held, usedBytes: number): void {
-    const { enforcer, apply } = this.#options;
-    this.install(held);
-    if (usedBytes === 0 || !enforcer || enforcer.counters(held.name).quotaUsedBytes < usedBytes) return;
-    // Nothing has passed since the period ended, so that the kernel has not begun anew yet.
-    held.settle();
-    enforcer.remove(held.name);
-    this.install(held);
-    apply();
-  }
-
   uninstall(held: Held | undefined): void {
     if (held?.state !== 'active') return;
     held.settle();

@@ -53,6 +53,8 @@ export function isMatch(match: Match, candidate: Candidate, bound: Bound | null)
 export function toEarlyMatch(match: Match): EarlyMatch | null {
   const { app, name, executable, uid, ...others } = match;
   if (Object.keys(others).length > 0 || app?.includes('/')) return null;
+  // All that keeps the host reachable runs as root: the agent looks first whether it is protected.
+  if (uid === 0 && !isExplicit(match)) return null;
   return {
     ...(app === undefined ? {} : { executableName: app }),
     ...(name === undefined ? {} : { name }),

@@ -44,6 +44,9 @@ export interface PutOptions {
 /** What the agent tells its listeners. */
 type Publish = (type: string, data: Record<string, unknown>) => void;
 
+/** With those that are switched off: each has its series in `/metrics`. */
+const MAX_KEPT = 1000;
+
 /** The policies that are in force: from the file, from REST, over restarts, until they expire. */
 export class Policies {
   readonly #options: PoliciesOptions;
@@ -65,7 +68,7 @@ export class Policies {
     this.#quotas = new Quotas({
       ...options,
       publish: (type, data) => this.#publish(type, data),
-      restart: (held, usedBytes) => this.#installation.restart(held, usedBytes),
+      setPeriod: (name, endsAtMs, isNew) => enforcer?.setPeriod(name, endsAtMs, isNew),
       countedBy: ({ name, policy }) =>
         policy.scope === 'relay' ? this.#assignments.relayingUnder(name) : this.#assignments.heldBy(name),
     });
@@ -151,8 +154,9 @@ export class Policies {
     for (const held of this.#held.values()) {
       if (held.state !== 'active') continue;
       try {
-        held.watch(enforcer.counters(held.name), nowMs, clock.bootNs());
-        this.#quotas.watch(held, nowMs);
+        const counters = enforcer.counters(held.name);
+        held.watch(counters, nowMs, clock.bootNs());
+        this.#quotas.watch(held, nowMs, counters.quotaEndsAtMs);
       } catch (error) {
         logger.error({ policy: held.name, err: error }, 'a policy could not be read');
       }
@@ -203,6 +207,12 @@ export class Policies {
     const policy = readPolicy(request, nowMs);
     const before = this.#held.get(name);
     if (before) requireWritable(before);
+    else if (this.#held.size >= MAX_KEPT) {
+      throw new AgentError(
+        'ENFORCEMENT_FULL',
+        `there are ${MAX_KEPT} policies already, in force or not: remove one first`,
+      );
+    }
     const bound = policy.match.pid === undefined ? null : this.#binding.bind(policy.match.pid, forced);
     const isSame =
       before !== undefined && sameJson([before.policy, before.bound, before.forced], [policy, bound, forced]);

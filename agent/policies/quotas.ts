@@ -14,15 +14,19 @@ export interface QuotasOptions {
   publish: (type: string, data: Record<string, unknown>) => void;
   /** The processes whose traffic it counts. */
   countedBy: (held: Held) => ProcessRecord[];
-  /** Has the kernel begin the quota's next period; what the last one used must not go on. */
-  restart: (held: Held, usedBytes: number) => void;
+  /** Tells the kernel when the period ends, and whether it is one that begins. */
+  setPeriod: (policy: string, endsAtMs: number | null, isNew: boolean) => void;
   killer: Pick<ProcessKiller, 'kill'>;
 }
 
-/** The kernel begins a period by its own clock: only after this long does what it says belong to the new one. */
-const SETTLING_MS = 2_000;
+/** Both clocks are read one after the other: from here on they differ because one of them was set. */
+const CLOCK_NOISE_MS = 20;
 
-/** The kernel counts and holds back; here is what it can't do: months, actions once a period, and the journal. */
+/**
+ * The kernel counts and holds back; here is what it can't do: months, a wall clock that is set, actions once a period,
+ * and the journal. A clock that is set forward into another period begins that; one that is set back begins none, and
+ * what was used goes on counting.
+ */
 export class Quotas {
   readonly #options: QuotasOptions;
   /** Processes that were told to end, by policy: once each. */
@@ -36,31 +40,35 @@ export class Quotas {
   /** Where an earlier agent left it. */
   resume(quota: Quota, stored: StoredQuota | undefined, nowMs: number): QuotaState {
     const { startMs } = periodAt(quota.period, nowMs);
-    if (stored?.periodStartMs !== startMs) return begin(startMs);
-    const { usedBytes, acted } = stored;
-    return { periodStartMs: startMs, usedBytes, peakBytes: usedBytes, acted, exhausted: usedBytes >= quota.bytes };
+    if (!stored || stored.periodStartMs < startMs) return begin(startMs);
+    const { periodStartMs, usedBytes, acted } = stored;
+    const exhausted = usedBytes >= quota.bytes;
+    return { periodStartMs, clockStartMs: startMs, usedBytes, peakBytes: usedBytes, acted, exhausted };
   }
 
   /** Where the policy that is replaced left it, if that counted the same kind of period. */
   succeed(quota: Quota, before: Held | undefined, nowMs: number): QuotaState {
     const { startMs } = periodAt(quota.period, nowMs);
     const earlier = before?.policy.quota?.period === quota.period ? before.quota : null;
-    if (earlier?.periodStartMs !== startMs) return begin(startMs);
+    if (!earlier || earlier.periodStartMs < startMs) return begin(startMs);
     const isRaised = earlier.usedBytes < quota.bytes;
-    return { ...earlier, exhausted: !isRaised, acted: earlier.acted && !isRaised };
+    return { ...earlier, clockStartMs: startMs, exhausted: !isRaised, acted: earlier.acted && !isRaised };
   }
 
-  /** Once a poll, after its counters were read. */
-  watch(held: Held, nowMs: number): void {
+  /** Once a poll, after its counters were read. @param endsAtMs when the kernel begins the next period */
+  watch(held: Held, nowMs: number, endsAtMs: number | null): void {
     const { quota } = held.policy;
     const state = held.quota;
     if (!quota || !state) return;
     const period = periodAt(quota.period, nowMs);
-    if (period.startMs !== state.periodStartMs) {
+    const isReached = period.startMs > state.clockStartMs && period.startMs !== state.periodStartMs;
+    if (isReached) {
       this.#rollOver(held, nowMs);
       return;
     }
-    if (period.endMs !== null && nowMs - period.startMs < SETTLING_MS) return;
+    state.clockStartMs = period.startMs;
+    const isOff = period.endMs !== null && Math.abs((endsAtMs ?? 0) - period.endMs) > CLOCK_NOISE_MS;
+    if (isOff) this.#options.setPeriod(held.name, period.endMs, false);
     if (!state.exhausted) return;
     if (!state.acted) this.#act(held, quota, state);
     if (quota.then === 'kill') this.#kill(held);
@@ -87,7 +95,7 @@ export class Quotas {
   }
 
   #rollOver(held: Held, nowMs: number): void {
-    const { logger, publish, restart } = this.#options;
+    const { logger, publish, setPeriod } = this.#options;
     const { quota } = held.policy;
     if (!quota) return;
     const period = periodAt(quota.period, nowMs);
@@ -95,8 +103,7 @@ export class Quotas {
     held.quota = begin(period.startMs);
     this.#killed.delete(held.name);
     this.journal(held);
-    // Months differ in length: the kernel is told each end.
-    if (period.lengthMs === null) restart(held, usedBytes);
+    setPeriod(held.name, period.endMs, true);
     logger.info({ policy: held.name, period: quota.period, usedBytes }, 'a new quota period begins');
     publish('quota-period', { policy: held.name, period: quota.period, usedBytes });
   }
@@ -137,5 +144,5 @@ export class Quotas {
 }
 
 function begin(periodStartMs: number): QuotaState {
-  return { periodStartMs, usedBytes: 0, peakBytes: 0, acted: false, exhausted: false };
+  return { periodStartMs, clockStartMs: periodStartMs, usedBytes: 0, peakBytes: 0, acted: false, exhausted: false };
 }

@@ -5,6 +5,7 @@ import { type Evidence, pairKey } from './evidence.ts';
 import { type Direction, directionOf } from './groups.ts';
 import type { Placement } from './hops.ts';
 import type { RuledPair } from './relay-process.ts';
+import { tunnelBytes } from './tunnel.ts';
 
 /*
  * How many bytes? A ruled direction is billed over all that its flows ever moved, so what was relayed before the
@@ -20,6 +21,8 @@ export interface Billed {
   readonly sentBytes: number;
   readonly lowerBytes: number;
   readonly upperBytes: number;
+  /** Of what its datagrams carried, what is left out as a tunnel's headers and empty acknowledgements. */
+  readonly overheadBytes: number;
   readonly fanOut: number;
   readonly confidence: number;
   /** The pair that carries most speaks for the direction. */
@@ -48,14 +51,21 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
   const smaller = Math.min(received, sent);
   const main = placements.reduce((most, placement) => (placement.bytes > most.bytes ? placement : most)).pair;
   const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
-  const isFannedOut = copied > FAN_OUT_SHARE * (moved + copied);
-  const whole = moved >= WHOLE_SHARE * smaller ? smaller : moved;
+  const isConference = placements.some(({ pair }) => pair.kind === 'conference');
+  const isFannedOut = isConference || copied > FAN_OUT_SHARE * (moved + copied);
+  const isWhole = moved >= WHOLE_SHARE * smaller;
+  const overheadBytes =
+    isPacked || isFannedOut ? 0 : Math.round(tunnelBytes(direction) * (isWhole ? 1 : moved / smaller));
+  const proven = Math.max(0, moved - overheadBytes);
+  const whole = isWhole ? smaller - overheadBytes : proven;
   // Packed bytes stand for what they unpack to.
   const [receivedBytes, sentBytes] = isPacked
     ? [Math.max(received, sent), Math.max(received, sent)]
-    : isFannedOut
-      ? [moved, moved + copied]
-      : [whole, whole];
+    : isConference
+      ? [received, sent]
+      : isFannedOut
+        ? [moved, moved + copied]
+        : [whole, whole];
   const isHopIn = placements.every(({ pair }) => pair.hopIn !== null);
   const isHopOut = placements.every(({ pair }) => pair.hopOut !== null);
   return {
@@ -64,8 +74,9 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
     role: mainRole(placements),
     receivedBytes: isHopIn ? 0 : receivedBytes,
     sentBytes: isHopOut ? 0 : sentBytes,
-    lowerBytes: moved,
+    lowerBytes: proven,
     upperBytes: Math.max(smaller, receivedBytes, sentBytes),
+    overheadBytes,
     fanOut: isFannedOut ? sent / Math.max(1, received) : 1,
     confidence: confidenceIn(main.kind, Math.max(direction.events, main.events)),
     main,

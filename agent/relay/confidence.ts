@@ -16,6 +16,7 @@ const RIGHT: Readonly<Record<Exclude<RelayKind, 'undecided'>, number>> = {
   'held-datagrams': 2,
   framed: 4,
   compressed: 1,
+  conference: 1,
   pipe: 2,
 };
 

@@ -12,6 +12,9 @@ import type { RelayProcess } from './relay-process.ts';
 const MAX_PEERS = 16;
 const PIPE: RelayPeer = { address: null, port: null, protocol: 'pipe', scope: 'loopback' };
 
+const OF_A_TUNNEL =
+  'TCP runs inside, as full datagrams and empty acknowledgements show: its headers and theirs are left out';
+
 export function describeBilled(process: RelayProcess, billed: Billed): RelayReading {
   const { direction, placements, main } = billed;
   return {
@@ -21,12 +24,17 @@ export function describeBilled(process: RelayProcess, billed: Billed): RelayRead
     confidence: billed.confidence,
     since: toIso(Math.min(...placements.map(({ pair }) => pair.sinceMs))),
     kind: billed.isChain ? 'chain' : main.kind,
-    why: `${main.why}${inNumbers(direction)}${billed.isChain ? '; another process of this host carries it on' : ''}`,
+    why: [
+      `${main.why}${inNumbers(direction)}`,
+      ...(billed.overheadBytes > 0 ? [OF_A_TUNNEL] : []),
+      ...(billed.isChain ? ['another process of this host carries it on'] : []),
+    ].join('; '),
     ...peersOf(direction),
     receivedBytes: billed.receivedBytes,
     sentBytes: billed.sentBytes,
     lowerBytes: billed.lowerBytes,
     upperBytes: billed.upperBytes,
+    overheadBytes: billed.overheadBytes,
     fanOut: billed.fanOut,
     ...measuresOf(direction),
   };
@@ -48,6 +56,7 @@ export function describeSuspicion(process: RelayProcess, finding: Finding): Rela
     sentBytes: 0,
     lowerBytes: 0,
     upperBytes: Math.min(direction.received, direction.sent),
+    overheadBytes: 0,
     fanOut: 1,
     ...measuresOf(direction),
   }));
@@ -74,6 +83,7 @@ export function describePipe(process: RelayProcess, relay: PipeRelay): RelayRead
     sentBytes: isWriter ? 0 : relay.bytes,
     lowerBytes: relay.bytes,
     upperBytes: relay.bytes,
+    overheadBytes: 0,
     fanOut: 1,
     conservation: relay.conservation,
     auc: 0.5,
@@ -107,6 +117,7 @@ function mergeTwo(one: RelayReading, other: RelayReading): RelayReading {
     sentBytes: one.sentBytes + other.sentBytes,
     lowerBytes: one.lowerBytes + other.lowerBytes,
     upperBytes: one.upperBytes + other.upperBytes,
+    overheadBytes: one.overheadBytes + other.overheadBytes,
     events: one.events + other.events,
   };
 }

@@ -38,6 +38,8 @@ export interface FlowEvidence {
   /** Datagrams by a hash of their size; 16-bit counters that wrap around. */
   readonly receivedSizes: readonly number[];
   readonly sentSizes: readonly number[];
+  /** Datagrams received by what a tunnel's would be (tunnel.ts); empty for a stream. */
+  readonly tunnelSizes: readonly number[];
 }
 
 /** Sums of the sizes x received and y sent next, for a regression. */
@@ -95,6 +97,7 @@ export function flowSince(now: FlowEvidence, then: FlowEvidence | undefined): Fl
     gaps: subtract(now.gaps, then.gaps),
     receivedSizes: subtract(now.receivedSizes, then.receivedSizes, 0xffff),
     sentSizes: subtract(now.sentSizes, then.sentSizes, 0xffff),
+    tunnelSizes: subtract(now.tunnelSizes, then.tunnelSizes),
   };
 }
 
@@ -135,6 +138,7 @@ export function addFlows(one: FlowEvidence, other: FlowEvidence): FlowEvidence {
     gaps: add(one.gaps, other.gaps),
     receivedSizes: add(one.receivedSizes, other.receivedSizes),
     sentSizes: add(one.sentSizes, other.sentSizes),
+    tunnelSizes: add(one.tunnelSizes, other.tunnelSizes),
   };
 }
 

@@ -1,6 +1,6 @@
 import { connectedBy } from './connected.ts';
 import { add, addSizes, type Evidence, type FlowEvidence, type PairEvidence, type SizeSums } from './evidence.ts';
-import { ageDistribution, auc, isPeriodic, percentileMs } from './lag.ts';
+import { ageAmongMany, ageDistribution, auc, isOneBurst, isPeriodic, percentileMs } from './lag.ts';
 import { agreementByChance, variety } from './sizes.ts';
 
 /*
@@ -72,6 +72,9 @@ const ASIDE_RUN_SHARE = 0.5;
 /** A pair that pays for this much of its destination stays whatever its lags. */
 const MAIN_SHARE = 0.5;
 
+/** Fewer show no rate at which short connections come. */
+const MIN_SHORT_SOURCES = 16;
+
 /** Below this share of a direction's bytes they are not what it is about. */
 const DATAGRAM_SHARE = 0.01;
 
@@ -87,7 +90,7 @@ export function exchanges(edges: readonly Edge[]): Exchange[] {
 
 /** Several directions as one, for exchanges that are too short to be judged one by one. */
 export function pool(parts: readonly Direction[]): Direction {
-  const whole = measure(parts.flatMap((part) => part.edges));
+  const whole = measure(timeAmongMany(parts.flatMap((part) => part.edges)));
   const volumeOf = (part: Direction): number => Math.max(part.received, part.sent);
   // What one connection lacks doesn't make up for what another has too much.
   const conservation = ratio(
@@ -95,6 +98,20 @@ export function pool(parts: readonly Direction[]): Direction {
     sum(parts, volumeOf),
   );
   return { ...whole, conservation: Math.min(whole.conservation, conservation) };
+}
+
+/** A connection that is over within a burst has no pace to compare its lags with; how often such ones come is one. */
+function timeAmongMany(edges: readonly Edge[]): readonly Edge[] {
+  const sources = new Set(edges.map((edge) => edge.source).filter(({ gaps }) => isOneBurst(gaps)));
+  if (sources.size < MIN_SHORT_SOURCES) return edges;
+  const firsts = [...sources].map(({ firstMs }) => firstMs);
+  const spanMs = Math.max(...firsts) - Math.min(...firsts);
+  if (spanMs === 0) return edges;
+  const ages = ageAmongMany(
+    sum([...sources], ({ receives }) => receives),
+    spanMs,
+  );
+  return edges.map((edge) => (sources.has(edge.source) ? { ...edge, auc: auc(ages, edge.pair.lags) } : edge));
 }
 
 /** A direction made of these pairs, whatever they carry. */

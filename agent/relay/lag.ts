@@ -45,6 +45,21 @@ export function ageDistribution(gaps: Histogram): number[] | null {
   });
 }
 
+/**
+ * The same for a source that is one of many short ones, whose own gaps are within one burst: the age of the last
+ * receive of any of them. Arrivals at random have exponential gaps; where they come in bursts, ages are larger than that.
+ */
+export function ageAmongMany(receives: number, spanMs: number): number[] {
+  return BUCKET_MS.map((middleMs) => 1 - Math.exp((-middleMs * receives) / spanMs));
+}
+
+/** Whether all that it received came in one burst: such gaps say nothing of when it would receive by chance. */
+export function isOneBurst(gaps: Histogram): boolean {
+  let totalMs = 0;
+  for (const [bucket, middleMs] of BUCKET_MS.entries()) totalMs += (gaps[bucket] ?? 0) * middleMs;
+  return totalMs < BURST_MS;
+}
+
 /** 0 to 1; `ages` is the source's `ageDistribution`. */
 export function auc(ages: readonly number[] | null, lags: Histogram): number {
   const sends = total(lags);

@@ -1,3 +1,4 @@
+import { isConference } from './conference.ts';
 import { add } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
 import { agreementByChance } from './sizes.ts';
@@ -16,6 +17,7 @@ export type RelayKind =
   | 'held-datagrams'
   | 'framed'
   | 'compressed'
+  | 'conference'
   | 'pipe'
   | 'undecided';
 
@@ -98,6 +100,8 @@ const FRAMED_EVENTS_SHARE = 0.6;
 /** Sizes of framed messages follow with this slope and correlation. */
 const FRAMED_SLOPE: readonly [number, number] = [0.75, 1.25];
 const FRAMED_CORRELATION = 0.7;
+/** Below it, the size of a send has nothing to do with that of the receive before. */
+const UNRELATED_CORRELATION = 0.3;
 
 /** Compression: all of the smaller side is matched, messages are too large for framing to explain the rest. */
 const SMALLER_SIDE_MATCHED = 0.95;
@@ -120,7 +124,7 @@ export const RULES: readonly Rule[] = [
     kind: 'causal',
     why: 'what comes in goes out again, and right after it came in',
     holds: ({ main, twoWay }) =>
-      main.every((d) => conserves(d, CONSERVED) && follows(d)) && (twoWay || !main.every(isBeat)),
+      main.every((d) => conserves(d, CONSERVED) && follows(d)) && (twoWay || !main.every(isInStep)),
   },
   {
     verdict: 'relay',
@@ -147,6 +151,12 @@ export const RULES: readonly Rule[] = [
     holds: ({ main, twoWay }) =>
       main.every((d) => d.datagrams && isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) && d.sizeVariety >= SIZE_VARIETY) &&
       sizesAgree(main, twoWay),
+  },
+  {
+    verdict: 'relay',
+    kind: 'conference',
+    why: 'as much goes to each member as comes from all of them, and right after it came in',
+    holds: ({ all, main }) => main.every((d) => !d.periodic && d.auc >= OTHER_RUN_AUC) && isConference(all),
   },
   {
     verdict: 'suspected',
@@ -193,7 +203,7 @@ export function rule(exchange: Exchange): Ruling {
 
 /** Those directions of a relaying exchange that are relayed; a stray one may have come with them. */
 export function relayedDirections(exchange: Exchange, kind: RelayKind): Exchange {
-  if (kind === 'compressed') return exchange;
+  if (kind === 'compressed' || kind === 'conference') return exchange;
   return exchange.filter(conservesButForFraming);
 }
 
@@ -228,6 +238,17 @@ export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
   if (sameRunShare >= SAME_RUN_SHARE) return auc >= SAME_RUN_AUC;
   if (sameRunShare >= SOME_RUN_SHARE) return auc >= (periodic ? SOME_RUN_PERIODIC_AUC : SOME_RUN_AUC);
   return auc >= (periodic ? OTHER_RUN_PERIODIC_AUC : OTHER_RUN_AUC);
+}
+
+/**
+ * One way, at a constant pace: a stream of its own in step with one that it hears keeps time as well as a relay does. It
+ * carries as much only by and large, and its sizes are others.
+ */
+function isInStep(direction: Direction): boolean {
+  if (!direction.periodic) return false;
+  const { sizes, datagrams } = direction;
+  if (sizes !== null && sizes.correlation < UNRELATED_CORRELATION) return true;
+  return isBeat(direction) || (!datagrams && !conserves(direction, FULLY_CONSERVED) && !sizesFollow(direction));
 }
 
 /** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */

@@ -24,7 +24,10 @@ async function runDisconnect(terminal: Terminal, argument: string, command: Comm
   const { client } = await connectionOf(command);
   const process = await lookUp(client, pid);
   if (process === undefined) {
-    throw new ApiError('process-not-found', `process ${pid} has not used the network: it has no connections`);
+    throw new ApiError(
+      'process-not-found',
+      `process ${pid} has no connections, or there is none: "relayledger ps" shows those that use the network`,
+    );
   }
   const scope = options.all === true ? 'all' : 'relay';
   const what = scope === 'all' ? 'every connection' : 'the relayed connections';

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { PolicyReading } from '../../agent/policies/policy.ts';
+import { ApiError, errorCode } from '../errors.ts';
 import { addConnectionOptions, connectionOf } from './connection.ts';
 import { policyColumns, policyNotes } from './policy-report.ts';
 import { tableLines } from './table.ts';
@@ -25,7 +26,11 @@ async function runList(terminal: Terminal, command: Command): Promise<void> {
 
 async function runRemove(terminal: Terminal, name: string, command: Command): Promise<void> {
   const { client } = await connectionOf(command);
-  const removed = await client.delete<PolicyReading>(`/v1/policies/${encodeURIComponent(name)}`);
+  const removed = await client.delete<PolicyReading>(`/v1/policies/${encodeURIComponent(name)}`).catch((error) => {
+    if (errorCode(error) !== 'policy-not-found') throw error;
+    const message = `there is no policy called ${name}: "relayledger policies" shows them`;
+    throw new ApiError('policy-not-found', message, { cause: error });
+  });
   if (command.opts<{ json?: boolean }>().json === true) writeJson(terminal, removed);
   else writeLines(terminal, [`removed ${name}: what it held runs free again`]);
 }

@@ -86,7 +86,7 @@ export function policyNotes(policies: readonly PolicyReading[]): string[] {
   ]);
 }
 
-/** What a put has done, and how to take it back. */
+/** What a put has done, how to see what comes of it, and how to take it back. */
 export function putReport(policy: PolicyReading, who: string): string[] {
   const scope = policy.scope === 'relay' && (policy.rate || policy.quota) ? 'what is relayed by ' : '';
   const verb = policy.dryRun ? 'would hold' : 'holds';
@@ -101,6 +101,7 @@ export function putReport(policy: PolicyReading, who: string): string[] {
   for (const { pid, name } of policy.matches.slice(0, 20)) lines.push(`  ${pid} ${printable(name)}`);
   if (count > 20) lines.push(`  and ${count - 20} more`);
   lines.push(...policyNotes([policy]));
-  lines.push(policy.dryRun ? 'nothing was changed' : `undo: relayledger policies remove ${policy.name}`);
+  if (policy.dryRun) lines.push('nothing was changed');
+  else lines.push('see: relayledger policies', `undo: relayledger policies remove ${policy.name}`);
   return lines;
 }

@@ -7,6 +7,7 @@ import { policyNameOf, resolveTarget } from './policy-target.ts';
 import { parseDuration } from './quantities.ts';
 import type { Terminal } from './terminal.ts';
 import { writeJson, writeLines } from './terminal.ts';
+import { printable } from './text.ts';
 
 /** What every command that puts a policy takes. */
 export interface PutOptions {
@@ -63,6 +64,7 @@ export async function putPolicy(
   if (options.json === true) writeJson(terminal, reading);
   else writeLines(terminal, putReport(reading, target.who));
   if (!target.isKnown) {
-    terminal.writeError(`relayledger: nothing goes by the name ${argument} yet; it holds what will\n`);
+    const advice = 'it holds what will; "relayledger ps" shows the names that there are';
+    terminal.writeError(`relayledger: nothing goes by the name ${printable(argument)} yet: ${advice}\n`);
   }
 }

@@ -123,7 +123,6 @@ function differences(reading: RelayReading, relayer: Relayer, now: Date): string
   return parts.length === 0 ? '' : `; ${parts.join(', ')}`;
 }
 
-/** The evidence in one sentence. */
 /** The ledger's own words, which have the figures in them. */
 function whyText({ why, kind }: RelayReading): string {
   return `why: ${why} (${kind})`;
@@ -142,6 +141,20 @@ function directionLines(reading: RelayReading, relayer: Relayer, options: RelayR
   ];
 }
 
+/** As it is typed in a shell; by pid where the name is hard to type. */
+function asArgument({ app, pid }: Relayer): string {
+  if (/^[\w.@+/][\w.:@+/-]*$/.test(app) && !app.startsWith('pid:')) return app;
+  return /^[\x20-\x26\x28-\x7e]+$/.test(app) && !/^(?:-|pid:)/.test(app) ? `'${app}'` : `pid:${pid}`;
+}
+
+/** What to type against a relay that nobody has declared. */
+function nextLines(relayer: Relayer, width: number | undefined): string[] {
+  if (relayer.verdict !== 'relay' || !relayer.roles.includes('third-party')) return [];
+  const name = asArgument(relayer);
+  const text = `next: relayledger cap ${name} 4K (hold what it relays), relayledger deny ${name} --inbound (let nobody in)`;
+  return wrapText(text, width, directionIndent, evidenceIndent);
+}
+
 /** A row for each process, and below it between whom it relays and why it is judged so. */
 export function relayLines(readings: readonly RelayReading[], options: RelayReportOptions): string[] {
   const relayers = relayersOf(readings);
@@ -155,6 +168,7 @@ export function relayLines(readings: readonly RelayReading[], options: RelayRepo
       rows[index] ?? '',
       ...shown.flatMap((reading) => directionLines(reading, relayer, options)),
       ...rest.flatMap((text) => wrapText(text, options.width, directionIndent, evidenceIndent)),
+      ...nextLines(relayer, options.width),
     ];
   });
   return [header, ...lines];

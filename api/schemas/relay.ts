@@ -78,6 +78,9 @@ export const relayReadingSchema: Schema<RelayReading> = describes<RelayReading>(
       sentBytes: bytes('Billed: payload passed on'),
       lowerBytes: bytes('At least so much of what came in went out again: each byte was matched with a receive'),
       upperBytes: bytes('At most so much can have come in and gone out again'),
+      overheadBytes: bytes(
+        "Left out of the bill: a tunnel's headers and empty acknowledgements, where the sizes of its datagrams show them",
+      ),
       fanOut: number({
         minimum: 0,
         description: 'How many times each byte went out: 1, and more for brokers and conferences that send copies',
@@ -124,6 +127,7 @@ export const relayReadingSchema: Schema<RelayReading> = describes<RelayReading>(
           sentBytes: 1048576,
           lowerBytes: 1048000,
           upperBytes: 1048576,
+          overheadBytes: 0,
           fanOut: 1,
           conservation: 0.999,
           auc: 0.98,

@@ -50,6 +50,30 @@ t.test('of two processes that had the same pid the one that lives answers, else 
   );
 });
 
+t.test('an ended process reads as it did, while it has its slot and when it was given back', async (t) => {
+  const host = makeHost(t);
+  const { kernel, clock } = host;
+  const running = start(t, host);
+  const process = kernel.touch({ pid: FIRST_PID, name: 'curl', argv: ['curl', '-4'] });
+  kernel.charge(process, { rxBytes: 1500, rxPackets: 1, txBytes: 60, txPackets: 1 });
+  clock.advance(1000);
+  const asAnswered = (): unknown => {
+    const row = running.agent.processes({ includeExited: true }).find(({ pid }) => pid === FIRST_PID);
+    const { exitedAt: _exitedAt, ...rest } = JSON.parse(JSON.stringify(row)) as Process;
+    t.same(JSON.stringify(running.agent.process(FIRST_PID)), JSON.stringify(row));
+    return rest;
+  };
+  const live = asAnswered();
+  t.match(live, { command: 'curl -4', traffic: { wire: { receivedBytes: 1500 } }, payloadShares: [] });
+  kernel.exit(process);
+  clock.advance(1000);
+  t.same(asAnswered(), live, 'with its slot');
+  clock.advance(MINUTE);
+  for (let i = 0; i < 3; i++) running.checkpoint();
+  t.equal(kernel.holds(process), false);
+  t.same(asAnswered(), live, 'without');
+});
+
 t.test('an app is the sum of its processes, ended ones included, and says how many live', async (t) => {
   const host = makeHost(t);
   const { kernel, clock } = host;

@@ -17,6 +17,7 @@ export const UDP = 17;
 
 const TWO_32 = 2 ** 32;
 const SIZE_CLASSES = 16;
+const TUNNEL_SIZES = 9;
 const LAG_BUCKETS = 26;
 
 export interface FlowShape {
@@ -187,9 +188,12 @@ export class FakeFlows {
     this.view.setBigUint64(this.#at(flow, field), value, true);
   }
 
-  /** Numbers from `first` on into the counts of a flow: gaps of 32 bits, sizes of 16. */
+  /** Numbers from `first` on into the counts of a flow: gaps and tunnel sizes of 32 bits, sizes of 16. */
   fillCounts(flow: FakeFlow, first: number): void {
     for (let i = 0; i < LAG_BUCKETS; i++) this.view.setUint32(this.#at(flow, 'gaps') + 4 * i, first + i, true);
+    for (let i = 0; i < TUNNEL_SIZES; i++) {
+      this.view.setUint32(this.#at(flow, 'tunnelSizes') + 4 * i, first + 300 + i, true);
+    }
     for (let i = 0; i < SIZE_CLASSES; i++) {
       this.view.setUint16(this.#at(flow, 'receivedSizes') + 2 * i, first + 100 + i, true);
       this.view.setUint16(this.#at(flow, 'sentSizes') + 2 * i, first + 200 + i, true);

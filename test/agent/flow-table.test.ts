@@ -59,6 +59,7 @@ t.test('every field of a flow finds its place', async (t) => {
       gaps: from(1, 26),
       receivedSizes: from(101, 16),
       sentSizes: from(201, 16),
+      tunnelSizes: from(301, 9),
     },
   ]);
 });

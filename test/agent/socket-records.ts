@@ -39,6 +39,8 @@ export function makeSocketRecord(override: Partial<RlSocketRecord> = {}): RlSock
     claim: 3,
     scope: 2,
     type: SOCK_STREAM,
+    ifindex: 0,
+    flow: 0,
     localAddress: address(192, 0, 2, 1),
     remoteAddress: address(198, 51, 100, 7),
     ...override,
@@ -68,6 +70,8 @@ export function encodeSocketRecord(record: RlSocketRecord): Buffer {
   bytes.writeUInt8(record.claim, at.claim);
   bytes.writeUInt8(record.scope, at.scope);
   bytes.writeUInt8(record.type, at.type);
+  bytes.writeUInt32LE(record.ifindex, at.ifindex);
+  bytes.writeBigUInt64LE(BigInt(record.flow), at.flow);
   bytes.set(record.localAddress, at.localAddress);
   bytes.set(record.remoteAddress, at.remoteAddress);
   return bytes;

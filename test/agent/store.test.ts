@@ -204,6 +204,18 @@ t.test('the same epoch goes on as it was', async (t) => {
   t.same([...store.closedInterfaces()], [['key', '{}']]);
 });
 
+t.test('processes forgotten before their time go from the disk, unless they still have their slots', async (t) => {
+  const store = open(t, makeFolder(t));
+  const freed = { freed: true, exitedAtMs: HOUR };
+  const kept = makeProcess({ startNs: 3n });
+  store.checkpoint(makeCheckpoint({ processes: [makeProcess(freed), makeProcess({ ...freed, startNs: 2n }), kept] }));
+  store.checkpoint(makeCheckpoint({ forget: ['4711:1000000000', '4711:3', '4711:4'] }));
+  t.same(
+    store.processes().map(({ startNs }) => startNs),
+    [2n, 3n],
+  );
+});
+
 t.test('in a new epoch totals stay, and what belongs to the old counters is history', async (t) => {
   const folder = makeFolder(t);
   const crashed = open(t, folder);

@@ -181,6 +181,7 @@ export function makeRelayReading(override: Partial<RelayReading> = {}): RelayRea
     sentBytes: 1_000_000,
     lowerBytes: 999_000,
     upperBytes: 1_000_000,
+    overheadBytes: 0,
     fanOut: 1,
     conservation: 0.999,
     auc: 0.98,

@@ -32,14 +32,16 @@ const FIGURES: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
 
 const USAGE = `Usage: npm run bench -- [options]
 
-  --quick            fewer and shorter rounds: under 90 s instead of under 6 minutes
+  --quick            fewer and shorter rounds: under 2 minutes instead of under 8
   --only NAME        ${Object.keys(FIGURES).join(', ')}; may be given several times
-  --window SECONDS   how long \`agent\` measures each number of sockets, instead of 10 s`;
+  --window SECONDS   how long \`agent\` measures busy sockets after their first 20 s, instead of 20 s
+  --sockets COUNT    \`agent\` with 100, 1000 or 10000 sockets only`;
 
 interface Options {
   quick: boolean;
   only: string[];
   windowSeconds: number | undefined;
+  sockets: number | undefined;
 }
 
 /** undefined where help was asked for. */
@@ -49,6 +51,7 @@ function readOptions(): Options | undefined {
       quick: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: Object.keys(FIGURES) },
       window: { type: 'string' },
+      sockets: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -57,7 +60,8 @@ function readOptions(): Options | undefined {
   if (unknown !== undefined) throw new Error(`there is no figure ${unknown}: ${Object.keys(FIGURES).join(', ')}`);
   const windowSeconds = values.window === undefined ? undefined : Number(values.window);
   if (windowSeconds !== undefined && !(windowSeconds > 0)) throw new Error('--window takes a number of seconds');
-  return { quick: values.quick, only: values.only, windowSeconds };
+  const sockets = values.sockets === undefined ? undefined : Number(values.sockets);
+  return { quick: values.quick, only: values.only, windowSeconds, sockets };
 }
 
 function describeLoad(): string {
@@ -66,7 +70,7 @@ function describeLoad(): string {
     .join(' ')}`;
 }
 
-async function run({ quick, only, windowSeconds }: Options): Promise<void> {
+async function run({ quick, only, windowSeconds, sockets }: Options): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('this needs root: it loads programs and makes network namespaces');
   const begin = performance.now();
   const seconds = (): string => `${Math.round((performance.now() - begin) / 1000)} s`;
@@ -79,7 +83,7 @@ async function run({ quick, only, windowSeconds }: Options): Promise<void> {
   console.log(`${cpus().length} CPUs (${cpu?.model.trim()}), ${describeLoad()}`);
   console.log(`programs of others in the kernel: ${listPrograms().length}; their hooks slow down both sides alike`);
   progress('compiling');
-  const bench: Bench = { quick, windowSeconds, programs: buildPrograms(folder), folder, progress };
+  const bench: Bench = { quick, windowSeconds, sockets, programs: buildPrograms(folder), folder, progress };
   const verdicts: Verdict[] = [];
   for (const [name, measure] of Object.entries(FIGURES).filter(([name]) => only.includes(name))) {
     progress(name);

@@ -42,14 +42,19 @@ export class Streams {
     this.#ends = ends;
   }
 
-  /** They end with the hosts. */
-  static async start(hosts: Hosts, kinds: readonly Kind[], bench: Bench): Promise<Streams> {
+  /**
+   * They end with the hosts.
+   * @param isTight sender and receiver share a CPU and 128 KB of window: the CPU is the limit, and what is on its way
+   * stays in its cache
+   */
+  static async start(hosts: Hosts, kinds: readonly Kind[], bench: Bench, isTight = false): Promise<Streams> {
     const ends = new Map<Kind, Ends>();
     for (const kind of kinds) {
       const server = iperf3(hosts.server, bench, kind, ['--server', '--port', String(PORTS[kind])]);
       await waitForPort(hosts.server, 'tcp', PORTS[kind]);
       // Sender and receiver each on a CPU of their own, where the scheduler can't move them between rounds.
-      const affinity = cpus().length > 1 ? ['--affinity', '0,1'] : [];
+      const apart = cpus().length > 1 ? ['--affinity', '0,1'] : [];
+      const affinity = isTight ? ['--affinity', '0,0', '--window', '128K'] : apart;
       const to = ['--client', hosts.server.address4, '--port', String(PORTS[kind]), '--time', FOREVER];
       const client = iperf3(hosts.client, bench, kind, [...to, ...ARGUMENTS[kind], ...affinity]);
       ends.set(kind, { client, server });
@@ -71,12 +76,31 @@ export class Streams {
    * @throws Error where nothing is sent
    */
   async run(kind: Kind, ms: number, atEdge: () => void = () => {}): Promise<Rate> {
-    const { client, server } = this.#ends.get(kind) as Ends;
-    const { child } = client;
-    const cpu = (): number => cpuNs(client.pid) + cpuNs(server.pid);
+    return await this.during(kind, async () => {
+      await sleep(SETTLE_MS);
+      atEdge();
+      const rate = await this.rate(kind, ms);
+      atEdge();
+      return rate;
+    });
+  }
+
+  /** Lets one kind run until `work` is done. */
+  async during<T>(kind: Kind, work: () => Promise<T>): Promise<T> {
+    const { child } = (this.#ends.get(kind) as Ends).client;
     child.kill('SIGCONT');
-    await sleep(SETTLE_MS);
-    atEdge();
+    try {
+      return await work();
+    } finally {
+      child.kill('SIGSTOP');
+      await sleep(20);
+    }
+  }
+
+  /** What one kind that runs sends in the next `ms`. @throws Error where that is nothing */
+  async rate(kind: Kind, ms: number): Promise<Rate> {
+    const { client, server } = this.#ends.get(kind) as Ends;
+    const cpu = (): number => cpuNs(client.pid) + cpuNs(server.pid);
     const cpuBefore = cpu();
     const before = this.#sent();
     const begin = performance.now();
@@ -84,9 +108,7 @@ export class Streams {
     const after = this.#sent();
     const seconds = (performance.now() - begin) / 1000;
     const cpuSeconds = (cpu() - cpuBefore) / 1e9;
-    atEdge();
-    child.kill('SIGSTOP');
-    await sleep(20);
+    const { child } = client;
     if (child.exitCode !== null || child.signalCode !== null || after.packets === before.packets) {
       const state = child.exitCode ?? child.signalCode ?? 'still there';
       const said = readFileSync(`${pathOf(this.#hosts.client, this.#folder, kind)}.errors`, 'utf8').trim();

@@ -17,7 +17,8 @@ export interface Verdict {
   what: string;
   wanted: string;
   measured: string;
-  holds: boolean;
+  /** null where the measurement can't tell. */
+  holds: boolean | null;
 }
 
 /** The first column to the left, the others to the right. */
@@ -41,7 +42,8 @@ export function renderSection({ title, notes, columns, rows }: Section): string 
 }
 
 export function renderVerdicts(verdicts: readonly Verdict[]): string {
-  const rows = verdicts.map(({ what, wanted, measured, holds }) => [what, wanted, measured, holds ? 'yes' : 'NO']);
+  const words = (holds: boolean | null): string => (holds === null ? 'undecided' : holds ? 'yes' : 'NO');
+  const rows = verdicts.map(({ what, wanted, measured, holds }) => [what, wanted, measured, words(holds)]);
   return renderTable(['wanted of this run', 'at least', 'measured', 'holds'], rows);
 }
 

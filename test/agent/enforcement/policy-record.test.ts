@@ -61,7 +61,7 @@ t.test('a period that has ended while nothing passed has used nothing', async (t
   record.writeBigUInt64LE(1000n, RL_POLICY_OFFSET.quotaEndsNs);
   record.writeUInt32LE(1, RL_POLICY_OFFSET.exhausted);
   const view = new DataView(record.buffer, record.byteOffset, record.length);
-  const before = readCounters(view, 0, 999n, 0);
+  const before = readCounters(view, 0, 999n, 0, 0n);
   t.match(before, { quotaUsedBytes: 500, quotaExhausted: true, lastHeldBackNs: 0, droppedPackets: [] });
-  t.match(readCounters(view, 0, 1000n, 0), { quotaUsedBytes: 0, quotaExhausted: false });
+  t.match(readCounters(view, 0, 1000n, 0, 0n), { quotaUsedBytes: 0, quotaExhausted: false });
 });

@@ -16,6 +16,7 @@ export function makeCounters(override: Partial<PolicyCounters> = {}): PolicyCoun
     refusedCalls: 0,
     quotaUsedBytes: 0,
     quotaExhausted: false,
+    quotaEndsAtMs: null,
     lastHeldBackNs: 0,
     activeFlows: 0,
     ...override,
@@ -54,8 +55,9 @@ export class FakeEnforcer implements Enforcer {
     }
     this.calls.push(`install ${policy.name}`);
     const counters = this.policies.get(policy.name)?.counters;
+    const quotaEndsAtMs = policy.quota?.endsAtMs ?? null;
     const fresh = makeCounters({ quotaUsedBytes: policy.quota?.usedBytes ?? 0 });
-    this.policies.set(policy.name, { policy, early, counters: counters ?? fresh });
+    this.policies.set(policy.name, { policy, early, counters: { ...(counters ?? fresh), quotaEndsAtMs } });
   }
 
   remove(name: string): void {
@@ -85,6 +87,11 @@ export class FakeEnforcer implements Enforcer {
 
   counters(name: string): PolicyCounters {
     return this.policies.get(name)?.counters ?? makeCounters();
+  }
+
+  setPeriod(name: string, endsAtMs: number | null, isNew: boolean): void {
+    this.calls.push(`period ${name} ${isNew ? 'new' : 'moved'}`);
+    this.count(name, { quotaEndsAtMs: endsAtMs, ...(isNew ? { quotaUsedBytes: 0, quotaExhausted: false } : {}) });
   }
 
   /** What the kernel has counted by now. */

@@ -54,12 +54,14 @@ t.test('a pid means the process that had it, not its next owner', async (t) => {
 t.test('the kernel is told only what it can tell by itself', async (t) => {
   t.same(toEarlyMatch({ name: 'a', executable: '/a', uid: 0 }), { name: 'a', executable: '/a', uid: 0 });
   t.same(toEarlyMatch({ app: 'socat' }), { executableName: 'socat' });
+  t.same(toEarlyMatch({ uid: 1000 }), { uid: 1000 });
   for (const match of [
     { pid: 1 },
     { unit: 'a.service' },
     { container: 'a' },
     { profile: 'a' },
     { name: 'a', unit: 'b' },
+    { uid: 0 }, // all that keeps the host reachable
   ]) {
     t.equal(toEarlyMatch(match), null, JSON.stringify(match));
   }

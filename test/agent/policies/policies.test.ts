@@ -245,6 +245,27 @@ t.test('the agent, pid 1 and what the configuration protects are left alone unle
   t.equal(host.policies.put('x', { ...socatCap, match: { pid: 1 } }, { ...BY_HAND, forced: true }).matches.length, 1);
 });
 
+t.test('a policy that names no program leaves what carries sessions alone, whoever has made it', async (t) => {
+  const sshd = makeRecord({ tgid: 30, name: 'sshd' });
+  const everything = { match: { uid: 0 }, scope: 'all', quota: { bytes: 1000, period: 'day', then: 'kill' } };
+  const host = new ControlHost({
+    records: [sshd, makeRecord({ tgid: 31, uid: 0 })],
+    configured: configured({ everything, denied: { match: { uid: 0 }, deny: { inbound: true } } }),
+  });
+  t.same(host.enforcer?.assigned(sshd), []);
+  t.match(host.policies.get('everything'), {
+    matches: [{ pid: 31 }],
+    notApplied: [{ pid: 30, reason: /may carry an administrator's session, and the policy does not name it/ }],
+  });
+  host.enforcer?.count('everything', { quotaUsedBytes: 1000, quotaExhausted: true });
+  host.poll();
+  t.same(host.signals, ['SIGTERM 31']);
+  host.policies.put('named', { match: { name: 'sshd' }, rate: { bytesPerSecond: 1 } }, BY_HAND);
+  t.same(host.enforcer?.assigned(sshd), ['named']);
+  host.policies.put('all', { match: { uid: 0 }, rate: { bytesPerSecond: 1 } }, { ...BY_HAND, forced: true });
+  t.same(host.enforcer?.assigned(sshd).sort(), ['all', 'named'], 'forced');
+});
+
 t.test('the session of who made the policy is left alone', async (t) => {
   const shell = makeRecord({ tgid: 30, name: 'sshd', executable: '/usr/sbin/sshd', startNs: 5_000_000_000n });
   const other = makeRecord({ tgid: 31, name: 'sshd', executable: '/usr/sbin/sshd', startNs: 6_000_000_000n });

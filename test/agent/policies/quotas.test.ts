@@ -112,7 +112,7 @@ t.test('what was used survives a restart and a reboot, within its period', async
   t.equal(later.enforcer?.policies.get('q')?.policy.quota?.usedBytes, 0);
 });
 
-t.test('right after the period’s end what the kernel still says of the last one is not acted on', async (t) => {
+t.test('at the period’s end what was used in the last one is not acted on', async (t) => {
   const host = new ControlHost({ records: [makeRecord()] });
   host.policies.put('q', quota('kill', { period: 'hour' }), BY_HAND);
   host.enforcer?.count('q', { quotaUsedBytes: 900 });
@@ -121,8 +121,79 @@ t.test('right after the period’s end what the kernel still says of the last on
   host.poll(500);
   host.poll(500);
   t.same(host.signals, []);
-  host.poll(2000);
+  host.enforcer?.count('q', { quotaUsedBytes: 1000, quotaExhausted: true });
+  host.poll();
   t.same(host.signals, ['SIGTERM 4711'], 'but what it says later is of this one');
+});
+
+t.test('a period ends in place, whatever its length: the policy holds on, and what it has counted stays', async (t) => {
+  for (const [period, endsAtMs] of [
+    ['hour', Date.UTC(2026, 11, 2, 6)],
+    ['day', Date.UTC(2026, 11, 3)],
+    ['month', Date.UTC(2027, 0, 1)],
+  ] as const) {
+    const socat = makeRecord();
+    const host = new ControlHost({ records: [socat] });
+    host.policies.put('q', quota('notify', { period }), BY_HAND);
+    host.enforcer?.count('q', { quotaUsedBytes: 700, passedBytes: { rx: 400, tx: 300 } });
+    host.poll();
+    const before = host.enforcer?.calls.length ?? 0;
+    host.poll(10 * DAY);
+    t.same(host.enforcer?.calls.slice(before), ['period q new'], `${period}: nothing else is changed`);
+    t.match(host.enforcer?.counters('q'), { quotaUsedBytes: 0, quotaEndsAtMs: endsAtMs, passedBytes: { rx: 400 } });
+    t.same(host.enforcer?.assigned(socat), ['q']);
+  }
+});
+
+t.test('a clock that is set moves the period’s end; forward it may begin one, back it never does', async (t) => {
+  const cases: [title: string, to: number, ends: number, used: number, call: string][] = [
+    ['within the day', Date.UTC(2026, 10, 22, 9), Date.UTC(2026, 10, 23), 700, 'moved'],
+    ['back within the day', Date.UTC(2026, 10, 22, 1), Date.UTC(2026, 10, 23), 700, 'moved'],
+    ['into another day', Date.UTC(2026, 10, 25, 1), Date.UTC(2026, 10, 26), 0, 'new'],
+    ['back into yesterday', Date.UTC(2026, 10, 21, 23), Date.UTC(2026, 10, 22), 700, 'moved'],
+    ['back to the epoch', 5000, DAY, 700, 'moved'],
+  ];
+  for (const [title, to, ends, used, call] of cases) {
+    const host = new ControlHost({ records: [makeRecord()] });
+    host.policies.put('q', quota('notify'), BY_HAND);
+    host.enforcer?.count('q', { quotaUsedBytes: 700 });
+    host.poll();
+    const before = host.enforcer?.calls.length ?? 0;
+    const stepMs = to - host.clock.nowMs();
+    host.clock.setWall(to);
+    const endedAtMs = host.enforcer?.counters('q').quotaEndsAtMs ?? 0;
+    host.enforcer?.count('q', { quotaEndsAtMs: endedAtMs + stepMs }); // the kernel's own time knows nothing of it
+    host.poll();
+    host.poll();
+    t.same(host.enforcer?.calls.slice(before), [`period q ${call}`], title);
+    t.match(host.enforcer?.counters('q'), { quotaUsedBytes: used, quotaEndsAtMs: ends }, title);
+    t.equal(host.policies.get('q').quotaUse?.periodEndsAt, new Date(ends).toISOString(), title);
+  }
+});
+
+t.test('a clock that was wrong at boot, and is set right, takes nothing off the day’s use', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  host.policies.put('q', quota('notify'), BY_HAND);
+  host.enforcer?.count('q', { quotaUsedBytes: 700 });
+  host.poll();
+  host.policies.checkpoint();
+  const { db, clock } = host;
+  const now = clock.nowMs();
+  clock.setWall(60_000);
+  const rebooted = new ControlHost({
+    db,
+    clock,
+    enforcer: new FakeEnforcer(),
+    bootId: 'next',
+    records: [makeRecord()],
+  });
+  t.match(rebooted.enforcer?.policies.get('q')?.policy.quota, { usedBytes: 700, endsAtMs: DAY });
+  rebooted.poll();
+  clock.setWall(now);
+  rebooted.poll();
+  t.match(rebooted.enforcer?.counters('q'), { quotaUsedBytes: 700, quotaEndsAtMs: Date.UTC(2026, 10, 23) });
+  rebooted.poll(DAY);
+  t.match(rebooted.enforcer?.counters('q'), { quotaUsedBytes: 0, quotaEndsAtMs: Date.UTC(2026, 10, 24) });
 });
 
 t.test('at a month’s end the kernel is told the next one, and begins at nothing', async (t) => {
@@ -132,8 +203,7 @@ t.test('at a month’s end the kernel is told the next one, and begins at nothin
   host.enforcer?.count('q', { quotaUsedBytes: 700 });
   host.poll();
   host.poll(10 * DAY);
-  t.match(host.enforcer?.policies.get('q')?.policy.quota, { endsAtMs: Date.UTC(2027, 0, 1), usedBytes: 0 });
-  t.equal(host.enforcer?.counters('q').quotaUsedBytes, 0);
+  t.match(host.enforcer?.counters('q'), { quotaEndsAtMs: Date.UTC(2027, 0, 1), quotaUsedBytes: 0 });
   t.same(host.enforcer?.assigned(host.records[0] as never), ['q'], 'and it holds whom it held');
 });
 

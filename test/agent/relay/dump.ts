@@ -152,6 +152,7 @@ function toFlow(line: DumpedFlow): FlowEvidence {
     gaps: line.gap,
     receivedSizes: line.srx ?? NOTHING,
     sentSizes: line.stx ?? NOTHING,
+    tunnelSizes: NOTHING,
   };
 }
 

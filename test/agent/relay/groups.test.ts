@@ -90,6 +90,21 @@ t.test('a pool: what one connection lacks does not make up for what another has 
   t.ok(pooled.conservation < 0.7);
 });
 
+t.test('a pool: connections that are over in a burst have the pace at which they come', async (t) => {
+  const short = { received: 600, sent: 600, receives: 2, sends: 1, gaps: histogram({ 2: 1 }) };
+  const poolOf = (lags: readonly number[], firstMs: (index: number) => number): number => {
+    const flows = Array.from({ length: 40 }, (_, i) => makeFlow(`${i}`, { ...short, firstMs: firstMs(i) }));
+    const pairs = flows.flatMap(({ id }, i) =>
+      i % 2 ? [] : [makePair(id, `${i + 1}`, { moved: 600, moves: 1, lags })],
+    );
+    return pool(exchangesIn(makeEvidence(flows, pairs)).flat()).auc;
+  };
+  const soon = histogram({ 3: 1 });
+  t.ok(poolOf(soon, (i) => 10 * i) > 0.99, 'sent within microseconds, where one comes every 10 ms');
+  t.ok(poolOf(histogram({ 13: 1 }), (i) => 10 * i) < 0.6, 'sent when any other may have come');
+  t.ok(poolOf(soon, () => 0) < 0.6, 'all at once: no pace');
+});
+
 t.test('sizes that follow', async (t) => {
   const sums = { count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 };
   for (let x = 10; x < 200; x += 10) {

@@ -41,6 +41,7 @@ export function makeFlow(id: string, overrides: Partial<FlowEvidence> = {}): Flo
     gaps: histogram({ [BURST]: 33, [PACED]: 33, [LATE]: 33 }),
     receivedSizes: [],
     sentSizes: [],
+    tunnelSizes: [],
     ...overrides,
   };
 }

@@ -16,6 +16,10 @@ const SIZES = [20, 22, 18, 25, 19, 21, 17, 23];
 const OTHER_SIZES = [23, 17, 24, 19, 22, 18, 25, 17];
 const CROSSED: Overrides = { sizesByChance: 0.5, receivedSizes: SIZES, sentSizes: SIZES };
 const BEAT: Overrides = { received: 64_000, periodic: true };
+/** Frames of video at a constant pace. */
+const IN_STEP: Overrides = { periodic: true, receives: 250 };
+const UNRELATED = { slope: -0.05, correlation: -0.05 };
+const RELATED = { slope: 1, correlation: 0.95 };
 /** A thread of its own sends what another receives. */
 const THREADS: Overrides = { auc: 0.97, sameRunShare: 0 };
 /** Keys: 36 bytes of framing each, and sizes that follow. */
@@ -61,6 +65,14 @@ const CASES: [string, Overrides[], string][] = [
   ['a fifth is still held, as of what is stored and asked for', [HELD, { ...HELD, ...BEHIND }], 'none undecided'],
   ['a heartbeat in step with another', [BEAT], 'suspected undecided'],
   ['a beat that is answered', [BEAT, BEAT], 'relay causal'],
+  ['a stream of its own in step with another of like volume', [{ ...IN_STEP, sent: 1_080_000 }], 'suspected undecided'],
+  ['... of the same volume, but other sizes', [{ ...IN_STEP, sizes: UNRELATED }], 'suspected undecided'],
+  ['a stream that is passed on', [IN_STEP], 'relay causal'],
+  [
+    'a stream that is passed on in frames',
+    [{ ...IN_STEP, received: 100_000, sent: 108_000, sizes: RELATED }],
+    'relay causal',
+  ],
   ['... of what came long ago', [HELD_CALL, { ...HELD_CALL, ...BEHIND, due: [900_000] }], 'none undecided'],
   ['... and hardly anything came long ago', [HELD_CALL, { ...HELD_CALL, ...BEHIND, due: [400_000] }], 'none undecided'],
   ['a third is still held', [HELD_CALL, { ...HELD_CALL, ...BEHIND, sent: 660_000, due: [600_000] }], 'none undecided'],

@@ -138,7 +138,10 @@ t.test('relays says who relays, and who does not', async (t) => {
   const show = async (...argv: string[]) => runHere(['relays', '--socket', socketPath, ...argv]);
   const all = await show();
   t.equal(all.exitCode, 0);
-  t.match(all.stdout, /^ PID {2}NAME .*\n4711 {2}socat .*\n {4}tcp .*\n {6}why: .*\n {2}99 {2}skypeforlinux .*\n/);
+  t.match(
+    all.stdout,
+    /^ PID {2}NAME .*\n4711 {2}socat .*\n {4}tcp .*\n {6}why: .*\n {4}next: .*\n {2}99 {2}skypeforlinux .*\n/,
+  );
   for (const argument of ['skype', 'skypefor', '99', 'pid:99']) {
     const { stdout } = await show(argument);
     t.match(stdout, /^PID .*\n 99 {2}skypeforlinux /, argument);

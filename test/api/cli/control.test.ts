@@ -84,6 +84,7 @@ t.test('cap says what it holds, whom, and how to undo it', async (t) => {
       'cap-socat holds what is relayed by the app socat: at most 4.00 kB/s each way',
       'one process now, and those that start later:',
       '  4711 socat',
+      'see: relayledger policies',
       'undo: relayledger policies remove cap-socat',
       '',
     ].join('\n'),
@@ -116,7 +117,10 @@ t.test('a quota, a deny, a pid, a name nobody has', async (t) => {
   ]);
   const later = await run('cap', 'later', '1K', '--dry-run');
   t.match(later.stdout, /would hold .* processes called later.*\nno process now.*\nnothing was changed\n$/s);
-  t.match(later.stderr, /nothing goes by the name later yet/);
+  t.match(later.stderr, /nothing goes by the name later yet: .*"relayledger ps" shows the names/);
+  const gone = await run('cap', 'pid:77', '4K');
+  t.match(gone, { exitCode: 1, stderr: /is 77, and no process has this pid now: look again with ps/ });
+  t.match(await run('deny', 'socat', '--inbound', '--ports', '80:90'), { exitCode: 1, stderr: /a port such as "80"/ });
   t.match((await run('deny', 'socat', '--outbound', '--dry-run', '--json')).stdout, /"dryRun": true/);
 });
 
@@ -132,7 +136,9 @@ t.test('what is wrong on the command line is said before anything is asked', asy
     [['cap', 'socat', '4K', '--force'], /--force needs --reason/],
     [['cap', 'socat', '4K', '--direction', 'up'], /Allowed choices are sent, received, both/],
     [['deny', 'socat'], /Give --inbound, --outbound, or both/],
-    [['kill', 'socat'], /"socat" is not a pid/],
+    [['cap', '77', '4K'], /nothing goes by the name 77: write pid:77/],
+    [['cap', ' ', '4K'], /whom\? Give an app or the name of a process: "relayledger ps" shows them/],
+    [['kill', 'socat'], /"socat" is not a pid: write a number such as 4711; "relayledger ps" shows them/],
     [['kill', '4711', '--signal', 'SIGSEGV'], /is not a signal/],
     [['disconnect', '-x'], /unknown option/],
   ];
@@ -163,7 +169,10 @@ t.test('policies lists what is held back; remove takes a policy back', async (t)
   t.match(stdout, /cap-socat leaves 9 \(postgres\) alone: the configuration protects postgres/);
   t.match(JSON.parse((await run('policies', '--json')).stdout), { policies: [{ name: 'cap-socat' }] });
   t.match(await run('policies', 'remove', 'cap-socat'), { exitCode: 0, stdout: /^removed cap-socat/ });
-  t.match(await run('policies', 'remove', 'cap-socat'), { exitCode: 1, stderr: /There is no policy called cap-socat/ });
+  t.match(await run('policies', 'remove', 'cap-socat'), {
+    exitCode: 1,
+    stderr: /there is no policy called cap-socat: "relayledger policies" shows them/,
+  });
 });
 
 t.test('options before "remove" are meant for it too', async (t) => {
@@ -186,7 +195,10 @@ t.test('kill and disconnect look first, and send what they saw', async (t) => {
   t.match(host.enforcer?.calls.at(-1), / relay$/);
   await run('disconnect', '4711', '--all');
   t.match(host.enforcer?.calls.at(-1), / all$/);
-  t.match(await run('disconnect', '77'), { exitCode: 1, stderr: /has not used the network/ });
+  t.match(await run('disconnect', '77'), {
+    exitCode: 1,
+    stderr: /process 77 has no connections, .*"relayledger ps" shows those/,
+  });
   // Since `ps` the pid went to another process.
   host.records.length = 0;
   const [first] = [host.policies.live(4711)];

@@ -30,8 +30,31 @@ t.test('a process is a row of the table, with who, how much and why below it', a
     why,
     '    tcp 198.51.100.2:9000 (public) -> tcp 192.0.2.7:51234 (public): 4.00 kB in, 4.00 kB out',
     why,
+    '    next: relayledger cap socat 4K (hold what it relays), relayledger deny socat --inbound (let nobody in)',
   ]);
 });
+
+t.test(
+  'who relays for strangers can be held by what is typed next; services and suspects have no such line',
+  async (t) => {
+    const nextOf = (override: Partial<RelayReading>): string | undefined =>
+      show([makeRelayReading(override)]).find((line) => line.includes('next: '));
+    const apps = {
+      socat: 'socat',
+      'my app': "'my app'",
+      "it's": 'pid:4711',
+      '-x': 'pid:4711',
+      'a\u001bb': 'pid:4711',
+      é: 'pid:4711',
+    };
+    for (const [app, argument] of Object.entries(apps)) {
+      t.match(nextOf({ app }), `relayledger cap ${argument} 4K (`, app);
+      t.match(nextOf({ app }), `relayledger deny ${argument} --inbound (`, app);
+    }
+    t.equal(nextOf({ role: 'service' }), undefined);
+    t.equal(nextOf({ verdict: 'suspected' }), undefined);
+  },
+);
 
 t.test('a direction names its peers, their number, and how certain its bytes are', async (t) => {
   const cases: [string, Partial<RelayReading>, RegExp][] = [
@@ -92,12 +115,12 @@ t.test('a screen shows the directions and peers that carry most, and no line is 
     const lines = show(many, width);
     for (const line of lines) t.ok(displayWidth(line) <= width, `${width}: ${line}`);
     const text = lines.map((line) => line.trim()).join(' ');
-    t.match(text, /and 72 more directions with less: --wide shows them$/);
+    t.match(text, /and 72 more directions with less: --wide shows them next: /);
     t.equal(text.match(/why:/g)?.length, 8);
     t.match(text, /and 3 more \(public\)/);
     t.notOk(text.includes('\x1b'));
   }
   const all = show(many);
-  t.equal(all.length, 2 + 2 * 80);
+  t.equal(all.length, 2 + 2 * 80 + 1);
   t.notMatch(all.join('\n'), / more /);
 });

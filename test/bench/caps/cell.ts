@@ -5,13 +5,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Accounting, pinPath } from '../../../agent/accounting.ts';
 import { KernelEnforcer } from '../../../agent/enforcement/kernel-enforcer.ts';
+import { readAllowance } from '../../../agent/enforcement/policy-record.ts';
 import { HOLD_CONNECTIONS, PACE_CONNECTIONS } from '../../../agent/hooks.ts';
 import { findCgroupRoot } from '../../../agent/mounts.ts';
 import type { KernelPolicy } from '../../../agent/policies/enforcer.ts';
+import { monotonicTimeNs } from '../../../bpf/clock.ts';
+import { RL_POLICY_SIZE } from '../../../bpf/layouts.ts';
 import { unpin } from '../../../bpf/pin.ts';
 import { waitForPort } from '../../e2e/hosts.ts';
 import { Flows } from './flows.ts';
 import { makePath, type PathKind, removePath } from './paths.ts';
+
+/** The bench installs but one. */
+const FIRST_POLICY = 1;
 
 export interface Cell {
   path: PathKind;
@@ -73,7 +79,7 @@ export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verb
         install();
         for (const process of findProcesses(accounting, flows.held.running.pid)) enforcer.assign(process, ['bench']);
       }
-      return await observe(cell, flows, timing, () => (verbose ? describe(enforcer) : undefined));
+      return await observe(cell, flows, timing, () => (verbose ? describe(accounting) : undefined));
     } finally {
       flows.held.stop();
       flows.other.stop();
@@ -192,6 +198,19 @@ export function findProcesses(accounting: Accounting, pid: number): { slot: numb
   return found;
 }
 
-function describe(enforcer: KernelEnforcer): string {
-  return enforcer.describe('bench');
+/** One line for whoever tunes the controller. */
+function describe(accounting: Accounting): string {
+  using policies = accounting.map('policies').mmap();
+  const view = new DataView(policies.buffer);
+  const start = FIRST_POLICY * RL_POLICY_SIZE;
+  const now = monotonicTimeNs();
+  return (['rx', 'tx'] as const)
+    .map((direction) => ({ direction, ...readAllowance(view, start, direction) }))
+    .filter(({ limitRate }) => limitRate > 0)
+    .map(
+      (each) =>
+        `${each.direction} fair ${each.fairRate} active ${each.activeFlows}/${each.presentFlows} epoch ${each.epoch} ` +
+        `level ${Number(now - each.usedUntilNs) / 1e6} ms passed ${each.passedBytes} held ${each.throttledBytes} dropped ${each.droppedPackets}`,
+    )
+    .join('; ');
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { Accounting } from '../../../agent/accounting.ts';
+import { RL_POLICY_OFFSET, RL_POLICY_SIZE, RL_PROCESS_OFFSET, RL_PROCESS_SIZE } from '../../../bpf/layouts.ts';
 import { type Host, waitForPort } from '../hosts.ts';
 import { EnforcementGround, policy } from './ground.ts';
 
@@ -33,6 +34,30 @@ async function stream(
   for (const end = Date.now() + 5000; Date.now() < end && ground.moved(`${name}-sink`) === 0; ) await sleep(10);
   return pid;
 }
+
+t.test('what an agent was taking back as it was killed is let go by the next one', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const held = await stream(ground, 'held', 5301);
+  ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
+  const process = await ground.process(held);
+  ground.enforcer.assign(process, ['test']);
+  await sleep(2000);
+  t.ok((await ground.rate('held-sink', 500)) < 2 * MEGABYTE);
+  // As far as `remove` comes before it goes through the sockets.
+  {
+    using policies = ground.accounting.map('policies').mmap();
+    new DataView(policies.buffer).setUint32(RL_POLICY_SIZE + RL_POLICY_OFFSET.flags, 0, true);
+    new DataView(ground.accounting.processes.buffer).setBigUint64(
+      process.slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies,
+      0n,
+      true,
+    );
+  }
+  ground.restartAgent();
+  t.same(ground.enforcer.installed(), []);
+  await sleep(2000);
+  t.ok((await ground.rate('held-sink', 1000)) > 10 * MEGABYTE);
+});
 
 t.test('a cap holds one process and not its neighbour, follows changes, and is gone at once', async (t) => {
   await using ground = await EnforcementGround.make();

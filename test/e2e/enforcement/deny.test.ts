@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { pinPath } from '../../../agent/accounting.ts';
+import { DESTROY_TCP, DESTROY_UDP } from '../../../agent/hooks.ts';
 import type { KernelDeny } from '../../../agent/policies/enforcer.ts';
+import { unpin } from '../../../bpf/pin.ts';
 import { waitForPort } from '../hosts.ts';
 import { EnforcementGround, policy } from './ground.ts';
 
@@ -110,23 +113,92 @@ t.test(
   },
 );
 
-t.test('disconnect ends the connections of one process', async (t) => {
+t.test('a rejected port stays so for the second who listens on it, and is nobody else’s refusal', async (t) => {
   await using ground = await EnforcementGround.make();
   const { client, server } = ground.hosts;
-  const answering = ground.start(server, 'dialogue', 'answerer', ['answer', '6000']);
-  const spared = ground.start(server, 'dialogue', 'spared', ['answer', '6500']);
-  await waitForPort(server, 'tcp', 6500);
-  const cut = ground.ask(client, 'cut', 'tcp', server.address4, 6000, 20);
-  const goesOn = ground.ask(client, 'goes-on', 'tcp', server.address4, 6500, 10);
-  await sleep(700);
-  const process = await ground.process(answering.pid);
-  t.same(ground.enforcer.disconnect({ ...process, generation: process.generation + 1 }, 'all'), { tcp: 0, udp: 0 });
-  t.equal(ground.enforcer.disconnect(process, 'relay').tcp, 0, 'no flow is ruled as relayed');
-  t.equal(ground.enforcer.disconnect(process, 'all').tcp, 1);
-  const words = await cut;
-  t.equal(words.at(-1), 'ECONNRESET');
-  t.ok(words.length < 20);
-  t.same(await goesOn, Array(10).fill('ok'));
-  t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok'], 'it still listens');
-  spared.child.kill();
+  const listeners = ['first', 'second'].map((name) => ground.start(server, 'dialogue', name, ['share', '6000']));
+  await waitForPort(server, 'tcp', 6000);
+  const [first, second] = await Promise.all(listeners.map(({ pid }) => ground.process(pid)));
+  const ask = (): Promise<string[]> => ground.ask(client, 'asker', 'tcp', server.address4, 6000);
+  if (!first || !second) return;
+  ground.enforcer.install(policy({ deny: { ...inbound, how: 'reject' } }));
+  ground.enforcer.assign(second, ['test']);
+  ground.enforcer.pace();
+  const words = new Set<string>();
+  for (let i = 0; i < 12; i++) for (const word of await ask()) words.add(word);
+  t.same([...words].sort(), ['ok', 'timeout'], 'who comes to the other is let in');
+  ground.enforcer.assign(first, ['test']);
+  ground.enforcer.pace();
+  for (let i = 0; i < 4; i++) t.same(await ask(), ['ECONNREFUSED'], 'both are rejected');
+  listeners[0]?.child.kill();
+  await listeners[0]?.done;
+  for (let i = 0; i < 4; i++) t.same(await ask(), ['ECONNREFUSED'], 'the first has gone');
+  ground.enforcer.remove('test');
+  t.same(await ask(), ['ok'], 'after the removal');
+  ground.enforcer.install(policy({ deny: { ...inbound, how: 'reject' } }));
+  ground.enforcer.assign(second, ['test']);
+  ground.enforcer.pace();
+  t.same(await ask(), ['ECONNREFUSED'], 'and rejected once more');
 });
+
+t.test('raw sockets of a process that is denied outbound send nothing', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const { client, server } = ground.hosts;
+  const ways = [
+    ['raw', server.address4],
+    ['raw', server.address6],
+    ['header', server.address4],
+  ] as const;
+  const ask = (name: string, [how, address]: (typeof ways)[number]): Promise<string[]> =>
+    ground.ask(client, name, how, address, 1);
+  for (const way of ways) t.same(await ask('denied', way), ['ok'], `${way} before`);
+  ground.enforcer.install(policy({ deny: outbound }), { executableName: 'denied' });
+  for (const way of ways) {
+    t.same(await ask('denied', way), ['EPERM'], `${way}`);
+    t.same(await ask('allowed', way), ['ok'], 'another program is not denied');
+  }
+  ground.enforcer.install(policy({ deny: { ...outbound, firstPort: 443, lastPort: 443 } }), {
+    executableName: 'denied',
+  });
+  for (const way of ways) t.same(await ask('denied', way), ['ok'], 'where ports are denied');
+});
+
+for (const by of ['bpf_sock_destroy', 'SOCK_DIAG'] as const) {
+  t.test(`disconnect ends the connections of one process, by ${by}`, async (t) => {
+    await using ground = await EnforcementGround.make();
+    const { client, server } = ground.hosts;
+    // What a kernel before 6.5 leaves there.
+    if (by === 'SOCK_DIAG')
+      for (const program of [DESTROY_TCP, DESTROY_UDP]) unpin(pinPath(ground.bpffs, 'links', program));
+    const answering = ground.start(server, 'dialogue', 'answerer', ['answer', '6000']);
+    const spared = ground.start(server, 'dialogue', 'spared', ['answer', '6500']);
+    await waitForPort(server, 'tcp', 6500);
+    const cut = [server.address4, server.address6].map((address) =>
+      ground.ask(client, 'cut', 'tcp', address, 6000, 20),
+    );
+    const goesOn = ground.ask(client, 'goes-on', 'tcp', server.address4, 6500, 10);
+    const connected = ground.start(client, 'dialogue', 'connected', [
+      'ask',
+      'connected',
+      server.address4,
+      '6500',
+      '20',
+    ]);
+    await sleep(700);
+    const process = await ground.process(answering.pid);
+    t.same(ground.enforcer.disconnect({ ...process, generation: process.generation + 1 }, 'all'), { tcp: 0, udp: 0 });
+    t.same(ground.enforcer.disconnect(process, 'relay'), { tcp: 0, udp: 0 }, 'no flow is ruled as relayed');
+    t.same(ground.enforcer.disconnect(await ground.process(connected.pid), 'all'), { tcp: 0, udp: 1 });
+    const [flow] = ground.flowsOf(process.slot).filter((each) => ground.sentOn(each) > 0);
+    ground.enforcer.rule(flow ?? 0, true, 0);
+    t.equal(ground.enforcer.disconnect(process, 'relay').tcp, 1, 'the one that is');
+    t.same(ground.enforcer.disconnect(process, 'all'), { tcp: 1, udp: 1 }, 'the other, and the socket for datagrams');
+    for (const words of await Promise.all(cut)) {
+      t.equal(words.at(-1), 'ECONNRESET');
+      t.ok(words.length < 20);
+    }
+    t.same(await goesOn, Array(10).fill('ok'));
+    t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok'], 'it still listens');
+    spared.child.kill();
+  });
+}

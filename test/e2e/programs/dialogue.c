@@ -3,8 +3,10 @@
  * Somebody who answers, and somebody who asks and says what came of it.
  *
  *   dialogue answer PORT                             echoes TCP and UDP; at SIGUSR1 also on the port after the last
- *   dialogue ask tcp|fastopen|mptcp|udp|connected ADDRESS PORT [COUNT]
- *                                                    one word a question: ok, timeout, or the error's name
+ *   dialogue share PORT                              echoes TCP on a port that others may listen on, too
+ *   dialogue ask tcp|fastopen|mptcp|udp|connected|raw|header ADDRESS PORT [COUNT]
+ *                                                    one word a question: ok, timeout, or the error's name; of raw
+ *                                                    sockets (header: they write the IP header) ok where it was sent
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -18,6 +20,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "address.h"
 
 #define MAX_SOCKETS 64
 #ifndef IPPROTO_MPTCP
@@ -34,54 +38,40 @@ static void note_move(int signal)
 	move_on = 1;
 }
 
-static socklen_t address(struct sockaddr_storage *out, const char *host, int port)
-{
-	struct sockaddr_in *a = (void *)out;
-	struct sockaddr_in6 *b = (void *)out;
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, host, &a->sin_addr) == 1) {
-		a->sin_family = AF_INET;
-		a->sin_port = htons(port);
-		return sizeof(*a);
-	}
-	inet_pton(AF_INET6, host, &b->sin6_addr);
-	b->sin6_family = AF_INET6;
-	b->sin6_port = htons(port);
-	return sizeof(*b);
-}
-
 static void add(int fd, char kind)
 {
 	polled[count] = (struct pollfd){.fd = fd, .events = POLLIN};
 	kinds[count++] = kind;
 }
 
-static void open_port(int port)
+static void open_port(int port, int shared)
 {
 	struct sockaddr_storage at;
 	socklen_t length = address(&at, "::", port);
 	int one = 1, stream = socket(AF_INET6, SOCK_STREAM, 0), datagrams = socket(AF_INET6, SOCK_DGRAM, 0);
 	setsockopt(stream, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(stream, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof(shared));
 	setsockopt(stream, IPPROTO_TCP, TCP_FASTOPEN, &(int){16}, sizeof(int));
-	if (bind(stream, (void *)&at, length) || listen(stream, 16) || bind(datagrams, (void *)&at, length)) {
+	if (bind(stream, (void *)&at, length) || listen(stream, 16) || (!shared && bind(datagrams, (void *)&at, length))) {
 		perror("answer");
 		exit(1);
 	}
 	add(stream, 'l');
-	add(datagrams, 'u');
+	if (!shared)
+		add(datagrams, 'u');
 }
 
-static void answer(int port)
+static void answer(int port, int shared)
 {
 	char buffer[2048];
 	struct sigaction action = {.sa_handler = note_move};
 	sigaction(SIGUSR1, &action, NULL);
-	open_port(port);
+	open_port(port, shared);
 	for (;;) {
 		poll(polled, count, 1000);
 		if (move_on) {
 			move_on = 0;
-			open_port(++port);
+			open_port(++port, shared);
 		}
 		for (int i = 0; i < count; i++) {
 			struct sockaddr_storage from;
@@ -157,10 +147,28 @@ static int ask(const char *how, const char *host, int port, int questions)
 	return 0;
 }
 
+/* Four bytes of the IP protocol for experiments. */
+static int send_raw(const char *host, int writes_header)
+{
+	struct sockaddr_storage to;
+	socklen_t length = address(&to, host, 0);
+	unsigned char packet[24] = {0x45, [3] = 24, [8] = 64, [9] = 253};
+	int fd = socket(to.ss_family, SOCK_RAW, writes_header ? IPPROTO_RAW : 253);
+	if (fd < 0)
+		return say_error();
+	memcpy(packet + 16, &((struct sockaddr_in *)&to)->sin_addr, 4);
+	ssize_t n = sendto(fd, writes_header ? packet : packet + 20, writes_header ? 24 : 4, 0, (void *)&to, length);
+	return n < 0 ? say_error() : say("ok");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "answer"))
-		answer(atoi(argv[2]));
+		answer(atoi(argv[2]), 0);
+	if (argc == 3 && !strcmp(argv[1], "share"))
+		answer(atoi(argv[2]), 1);
+	if (argc >= 5 && !strcmp(argv[1], "ask") && (!strcmp(argv[2], "raw") || !strcmp(argv[2], "header")))
+		return send_raw(argv[3], argv[2][0] == 'h');
 	if (argc >= 5 && !strcmp(argv[1], "ask"))
 		return ask(argv[2], argv[3], atoi(argv[4]), argc > 5 ? atoi(argv[5]) : 1);
 	return 2;

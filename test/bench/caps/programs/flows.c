@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../../e2e/programs/address.h"
+
 #define MAX_FLOWS 4096
 struct counters {
 	volatile uint64_t bytes, segments, retransmitted, srtt_us;
@@ -64,22 +66,6 @@ static void map_counters(const char *path)
 	counters = mmap(NULL, sizeof(struct counters) * (MAX_FLOWS + 1), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (counters == MAP_FAILED)
 		die("mmap");
-}
-
-static socklen_t address(struct sockaddr_storage *out, const char *host, int port)
-{
-	struct sockaddr_in *a = (void *)out;
-	struct sockaddr_in6 *b = (void *)out;
-	memset(out, 0, sizeof(*out));
-	if (inet_pton(AF_INET, host, &a->sin_addr) == 1) {
-		a->sin_family = AF_INET;
-		a->sin_port = htons(port);
-		return sizeof(*a);
-	}
-	inet_pton(AF_INET6, host, &b->sin6_addr);
-	b->sin6_family = AF_INET6;
-	b->sin6_port = htons(port);
-	return sizeof(*b);
 }
 
 static int connect_to(const char *host, int port, int type, const char *congestion)
