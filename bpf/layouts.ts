@@ -486,21 +486,23 @@ export function readRlInterfaceKey(view: DataView, offset: number): RlInterfaceK
   };
 }
 
-/** `struct rl_interface_name`, 40 bytes. */
+/** `struct rl_interface_name`, 56 bytes. */
 export interface RlInterfaceName {
   readonly netns: number;
   readonly type: number;
   readonly hardHeaderLength: number;
   readonly name: string;
   readonly driver: string;
+  readonly kind: string;
 }
-export const RL_INTERFACE_NAME_SIZE = 40;
+export const RL_INTERFACE_NAME_SIZE = 56;
 export const RL_INTERFACE_NAME_OFFSET = {
   netns: 0,
   type: 4,
   hardHeaderLength: 6,
   name: 8,
   driver: 24,
+  kind: 40,
 } as const;
 export function readRlInterfaceName(view: DataView, offset: number): RlInterfaceName {
   return {
@@ -509,6 +511,7 @@ export function readRlInterfaceName(view: DataView, offset: number): RlInterface
     hardHeaderLength: view.getUint16(offset + 6, true),
     name: readText(view, offset + 8, 16),
     driver: readText(view, offset + 24, 16),
+    kind: readText(view, offset + 40, 16),
   };
 }
 
@@ -1458,13 +1461,14 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_interface_name',
-    size: 40,
+    size: 56,
     fields: {
       netns: [0, 'u32'],
       type: [4, 'u16'],
       hard_header_length: [6, 'u16'],
       name: [8, 'char[16]'],
       driver: [24, 'char[16]'],
+      kind: [40, 'char[16]'],
     },
   },
   {
