@@ -4,7 +4,7 @@
 /* A thread that sends within this time of a receive sends what it received, if anything. */
 #define THREAD_REACH_NS 20000000ULL
 /* A credit older than this when more comes is not going to be passed on: the longest that held relays hold. */
-#define HOLD_NS 8000000000ULL
+#define HOLD_NS 16000000000ULL
 /* What is missing from a send is framing up to this many bytes or a sixteenth: no other source is charged for it. */
 #define FRAMING 64
 /* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */

@@ -320,8 +320,9 @@ struct rl_socket {
 	__u8 before_urgent; /* TCP: the next byte to read is an urgent one */
 	__u8 reserved;
 	struct rl_outgo outgo;
-	__u32 pending_since; /* 2^20 ns; 0 for never */
-	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener */
+	__u16 pending_since; /* 2^24 ns; 0 for never */
+	__u16 noted_port; /* UDP: where it was noted in rejected_datagrams; 0 for nowhere */
+	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener; UDP: network namespace */
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 	__u8 peer_address[16];
@@ -357,6 +358,7 @@ struct rl_interface_name {
 	__u16 hard_header_length;
 	char name[RL_NAME_LENGTH];
 	char driver[RL_DRIVER_LENGTH]; /* empty for a device made by software */
+	char kind[RL_NAME_LENGTH];     /* of such a device: bridge, veth … */
 };
 
 /* The interface's own counters when its account began; what came before is not ours to explain. */
