@@ -94,7 +94,12 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const nowMs = clock.nowMs;
   const audit = new Audit({ db: store.database, logger, nowMs, userName: (uid) => users.nameOf(uid) });
   const protection = new Protection({ agentPid: process.pid, names: config.protected });
-  const enforcer = stack.use(new KernelEnforcer(accounting));
+  const enforcer = stack.use(
+    new KernelEnforcer(accounting, {
+      nowMs,
+      failed: (error) => logger.error({ err: error }, 'enforcement could not go round'),
+    }),
+  );
   const killer = new ProcessKiller({
     protection,
     find: (pid) => policies.live(pid),

@@ -154,6 +154,49 @@ export function readRlAllowance(view: DataView, offset: number): RlAllowance {
   };
 }
 
+/** `struct rl_datagram_port`, 8 bytes. */
+export interface RlDatagramPort {
+  readonly netns: number;
+  readonly port: number;
+  readonly family: number;
+}
+export const RL_DATAGRAM_PORT_SIZE = 8;
+export const RL_DATAGRAM_PORT_OFFSET = {
+  netns: 0,
+  port: 4,
+  family: 6,
+} as const;
+export function readRlDatagramPort(view: DataView, offset: number): RlDatagramPort {
+  return {
+    netns: view.getUint32(offset, true),
+    port: view.getUint16(offset + 4, true),
+    family: view.getUint16(offset + 6, true),
+  };
+}
+
+/** `struct rl_datagram_socket`, 24 bytes. */
+export interface RlDatagramSocket {
+  readonly cookie: bigint;
+  readonly slot: number;
+  readonly generation: number;
+  readonly shared: number;
+}
+export const RL_DATAGRAM_SOCKET_SIZE = 24;
+export const RL_DATAGRAM_SOCKET_OFFSET = {
+  cookie: 0,
+  slot: 8,
+  generation: 12,
+  shared: 16,
+} as const;
+export function readRlDatagramSocket(view: DataView, offset: number): RlDatagramSocket {
+  return {
+    cookie: view.getBigUint64(offset, true),
+    slot: view.getUint32(offset + 8, true),
+    generation: view.getUint32(offset + 12, true),
+    shared: view.getUint32(offset + 16, true),
+  };
+}
+
 /** `struct rl_destroy`, 16 bytes. */
 export interface RlDestroy {
   readonly slot: number;
@@ -890,6 +933,7 @@ export interface RlSocket {
   readonly flow: number;
   readonly flowOwner: number;
   readonly peerPort: number;
+  readonly notedPort: number;
   readonly peerAddress: Uint8Array;
   readonly copiedSeq: number;
   readonly urgentSeq: number;
@@ -916,6 +960,7 @@ export const RL_SOCKET_OFFSET = {
   flow: 72,
   flowOwner: 80,
   peerPort: 84,
+  notedPort: 86,
   peerAddress: 88,
   copiedSeq: 104,
   urgentSeq: 108,
@@ -942,6 +987,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     flow: readU64(view, offset + 72),
     flowOwner: view.getUint32(offset + 80, true),
     peerPort: view.getUint16(offset + 84, true),
+    notedPort: view.getUint16(offset + 86, true),
     peerAddress: readBytes(view, offset + 88, 16),
     copiedSeq: view.getUint32(offset + 104, true),
     urgentSeq: view.getUint32(offset + 108, true),
@@ -1267,6 +1313,26 @@ export const layouts: readonly Layout[] = [
       last_held_back_ns: [112, 'u64'],
       active_streams: [120, 'u32'],
       present_streams: [124, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_datagram_port',
+    size: 8,
+    fields: {
+      netns: [0, 'u32'],
+      port: [4, 'u16'],
+      family: [6, 'u16'],
+    },
+  },
+  {
+    struct: 'rl_datagram_socket',
+    size: 24,
+    fields: {
+      cookie: [0, 'u64'],
+      slot: [8, 'u32'],
+      generation: [12, 'u32'],
+      shared: [16, 'u32'],
+      reserved: [20, 'u32'],
     },
   },
   {
@@ -1596,7 +1662,7 @@ export const layouts: readonly Layout[] = [
       flow: [72, 'u64'],
       flow_owner: [80, 'u32'],
       peer_port: [84, 'u16'],
-      reserved3: [86, 'u16'],
+      noted_port: [86, 'u16'],
       peer_address: [88, 'u8[16]'],
       copied_seq: [104, 'u32'],
       urgent_seq: [108, 'u32'],
