@@ -215,6 +215,13 @@ t.test(
         t.same(hosts[1]?.processes, hosts[1]?.crossed, `${it.title}: server`);
       }
     }
+    const { lost } = await agent.status();
+    const ofTheLedger = ['flow', 'pair']; // others may fill its tables
+    t.same(
+      lost.filter(({ reason, count }) => count > 0 && !ofTheLedger.includes(reason)),
+      [],
+      'the agent lost nothing',
+    );
   },
 );
 
