@@ -29,6 +29,8 @@
 #define LIST_NS 100000000ULL
 /* Reading the clock is the dearest step on some hosts: once a run of the thread, and every so many events. */
 #define CLOCK_EVENTS 8
+/* No flow has this id: in a list of sources, one that has nothing left. */
+#define SPENT_SOURCE 1
 
 enum { SPENT = 0, TRIED = 1, PAID = 2 };
 
@@ -104,10 +106,14 @@ static __always_inline __u64 read_clock(struct rl_thread *thread, struct task_st
 	return thread->now_ns;
 }
 
-/* Moves `flow` to the front; what was there moves back, up to where `flow` was or to the end. */
+/*
+ * Moves `flow` to the front; what was there moves back, up to where `flow` or a spent one was, or to the end: were spent
+ * ones kept, a flow whose bytes are still held would be pushed out by others that come and go.
+ */
 __noinline int list_source(struct rl_sources *list, __u32 length, __u64 flow, __u64 ns)
 {
 	struct rl_source carried = {.flow = flow, .ns = ns};
+	bool is_placed = false;
 
 	if (!list)
 		return 0;
@@ -115,10 +121,15 @@ __noinline int list_source(struct rl_sources *list, __u32 length, __u64 flow, __
 		if (i >= length)
 			break;
 		struct rl_source was = list->source[i];
-		list->source[i] = carried;
+		if (!is_placed) {
+			list->source[i] = carried;
+			carried = was;
+			is_placed = was.flow == SPENT_SOURCE;
+		} else if (was.flow == flow) {
+			list->source[i].flow = SPENT_SOURCE;
+		}
 		if (!was.flow || was.flow == flow)
 			break;
-		carried = was;
 	}
 	return 0;
 }
@@ -391,11 +402,11 @@ __noinline int pay_from_list(struct sending *sending, struct rl_flow *to, struct
 		struct rl_source source = list->source[i];
 		if (!source.flow || sending->now - source.ns > reach_ns)
 			break;
-		if (source.flow == sending->flow || source.flow == 1)
+		if (source.flow == sending->flow || source.flow == SPENT_SOURCE)
 			continue;
 		int result = pay_from(sending, to, source.flow);
 		if (result == SPENT)
-			list->source[i].flow = 1; /* no flow has this id: passed over from now on */
+			list->source[i].flow = SPENT_SOURCE; /* passed over from now on */
 		if (result == PAID)
 			break;
 	}
