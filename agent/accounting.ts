@@ -52,6 +52,7 @@ const MAPS = [
   'held_sockets',
   'destroy_requests',
   'rejected_listeners',
+  'rejected_datagrams',
   'totals',
 ] as const;
 type MapName = (typeof MAPS)[number];

@@ -131,6 +131,7 @@ export const HOLD_CONNECTIONS = 'hold_connections';
 export const PACE_CONNECTIONS = 'pace_connections';
 /** One copy in each network namespace that needs it; see agent/enforcement/rejections.ts. */
 export const REJECT_LOOKUP = 'reject_lookup';
+export const NOTE_DATAGRAMS = 'note_datagrams';
 export const DESTROY_TCP = 'destroy_tcp';
 export const DESTROY_UDP = 'destroy_udp';
 
@@ -144,6 +145,11 @@ export const ENFORCEMENT: readonly Hook[] = [
     program: PACE_CONNECTIONS,
     section: 'iter/tcp',
     consequence: 'connections that were there before their policy are capped by dropping',
+  },
+  {
+    program: NOTE_DATAGRAMS,
+    section: 'iter/udp',
+    consequence: 'datagrams of strangers are dropped where a policy says reject',
   },
   {
     program: DESTROY_TCP,

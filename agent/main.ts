@@ -17,6 +17,7 @@ import { type Config, describeOptions, readConfig } from './config.ts';
 import { HostControl } from './control.ts';
 import { KernelEnforcer } from './enforcement/kernel-enforcer.ts';
 import { AgentError } from './errors.ts';
+import { Fingerprints } from './fingerprints.ts';
 import { FlowTable } from './flow-table.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
@@ -28,6 +29,7 @@ import { loadProfiles, type Profiles } from './profiles/profiles.ts';
 import { Protection } from './protection.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
+import { toWallMs } from './wall-time.ts';
 
 const RETURN_MEMORY_MS = 10_000;
 
@@ -71,6 +73,11 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup }));
   removesAtEnd = config.detachOnExit || !accounting.adopted;
   for (const { feature, consequence, reason } of accounting.missing) logger.warn({ feature, reason }, consequence);
+  const fingerprints = config.fingerprints ? stack.use(new Fingerprints(cgroup)) : null;
+  if (fingerprints?.missing) {
+    const { feature, consequence, reason } = fingerprints.missing;
+    logger.warn({ feature, reason }, consequence);
+  }
   store.beginEpoch(`${bootId()}:${accounting.sinceNs}`, Date.now());
 
   const maps = {
@@ -93,11 +100,16 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const nowMs = clock.nowMs;
   const audit = new Audit({ db: store.database, logger, nowMs, userName: (uid) => users.nameOf(uid) });
   const protection = new Protection({ agentPid: process.pid, names: config.protected });
-  const enforcer = stack.use(new KernelEnforcer(accounting));
+  const enforcer = stack.use(
+    new KernelEnforcer(accounting, {
+      nowMs,
+      failed: (error) => logger.error({ err: error }, 'enforcement could not go round'),
+    }),
+  );
   const killer = new ProcessKiller({
     protection,
     find: (pid) => policies.live(pid),
-    toWallMs: (ns) => clock.nowMs() - Number(clock.bootNs() - ns) / 1e6,
+    toWallMs: (ns) => toWallMs(clock, ns),
   });
   const policies: Policies = new Policies({
     enforcer,
@@ -117,6 +129,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
       store,
       books,
       flows,
+      fingerprints,
       policies,
       users,
       clock,

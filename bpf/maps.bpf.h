@@ -177,6 +177,14 @@ struct {
 	__type(value, struct rl_rejection);
 } rejected_listeners SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct rl_datagram_port);
+	__type(value, struct rl_datagram_socket);
+} rejected_datagrams SEC(".maps");
+
 /* What the destroy iterators are asked, and answer. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

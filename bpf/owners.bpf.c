@@ -169,6 +169,8 @@ int sock_release(struct bpf_sock *sk)
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (s)
 		close_flow(s->flow);
+	if (s && s->noted_port)
+		forget_datagrams(s, bpf_get_socket_cookie(sk));
 	if (s && s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
 		__u32 slot = current_slot();
 		struct rl_process *p = get_process(slot);

@@ -283,7 +283,7 @@ struct rl_socket {
 	__u64 flow;       /* its flow, for the process in flow_owner; 0 for none */
 	__u32 flow_owner; /* slot */
 	__u16 peer_port;  /* unconnected UDP: whom it spoke with last; where it is nameless, who sent it a packet last */
-	__u16 reserved3;
+	__u16 noted_port; /* UDP: where it was noted in rejected_datagrams; 0 for nowhere */
 	__u8 peer_address[16];
 	__u32 copied_seq; /* TCP: what was received is counted up to here */
 	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
@@ -291,7 +291,7 @@ struct rl_socket {
 	__u8 urgent_valid;
 	__u8 before_urgent; /* TCP: the next byte to read is an urgent one */
 	__u8 reserved2;
-	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener */
+	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener; UDP: network namespace */
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 };
 
@@ -325,6 +325,7 @@ struct rl_interface_name {
 	__u16 hard_header_length;
 	char name[RL_NAME_LENGTH];
 	char driver[RL_DRIVER_LENGTH]; /* empty for a device made by software */
+	char kind[RL_NAME_LENGTH];     /* of such a device: bridge, veth … */
 };
 
 /* The interface's own counters when its account began; what came before is not ours to explain. */

@@ -1,5 +1,6 @@
 import type { Scope } from '../readings.ts';
 import { type Evidence, type FlowEvidence, flowSince, type PairEvidence, pairKey, pairSince } from './evidence.ts';
+import { type FlowPrints, PrintLog, proveVerbatim } from './fingerprints.ts';
 import { isAmongOneHost, isEdge } from './groups.ts';
 import { type Finding, judgeEvidence } from './judgement.ts';
 
@@ -66,6 +67,8 @@ export class RelayProcess {
   /** Flows that stand for many retired ones (fold.ts). */
   readonly folded: Set<string> = new Set();
   ruled: Map<string, RuledPair> = new Map();
+  /** What the kernel has compared of flows that were suspected. */
+  readonly prints: PrintLog = new PrintLog();
   /** What the last evaluation suspects. */
   suspects: readonly Finding[] = [];
   /** Exchanged with other hosts, and not relayed, by flows whose evidence is gone. */
@@ -91,6 +94,10 @@ export class RelayProcess {
     for (const flow of flows) this.flows.set(flow.id, flow);
     for (const pair of pairs) this.pairs.set(pairKey(pair.source, pair.destination), pair);
     if (flows.length > 0 || pairs.length > 0) this.changed = true;
+  }
+
+  addPrints(prints: FlowPrints): void {
+    if (this.prints.add(prints)) this.changed = true;
   }
 
   /** Whether the next evaluation may rule what the last one has found. */
@@ -139,9 +146,13 @@ export class RelayProcess {
     const { flows, pairs } = this;
     const earlier = this.recall(nowMs);
     return [
-      ...judgeEvidence({ flows, pairs, earlier }).map((finding) => ({ finding, fromMs: 0 })),
-      ...(start ? judgeEvidence(this.since(start, earlier)).map((finding) => ({ finding, fromMs: start.atMs })) : []),
+      ...this.judgeView({ flows, pairs, earlier }, 0),
+      ...(start ? this.judgeView(this.since(start, earlier), start.atMs) : []),
     ];
+  }
+
+  private judgeView(view: Evidence, fromMs: number): Dated[] {
+    return proveVerbatim(judgeEvidence(view), this.prints.sums, view).map((finding) => ({ finding, fromMs }));
   }
 
   /** What had been received some time ago; remembers what has been by now. */
@@ -185,6 +196,7 @@ export class RelayProcess {
     this.flows = flows;
     this.pairs = pairs;
     this.ruled = ruled;
+    for (const flow of this.prints.sums.keys()) if (!flows.has(flow)) this.prints.delete(flow);
     this.ruledByFlow = null;
   }
 
@@ -213,6 +225,7 @@ export class RelayProcess {
           votes.set(key, count);
           continue;
         }
+        if (!this.pairs.has(key)) this.pairs.set(key, pair); // proven by content alone
         this.ruled.set(key, {
           source: pair.source,
           destination: pair.destination,

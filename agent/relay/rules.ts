@@ -19,6 +19,7 @@ export type RelayKind =
   | 'compressed'
   | 'conference'
   | 'pipe'
+  | 'verbatim'
   | 'undecided';
 
 export interface Ruling {
