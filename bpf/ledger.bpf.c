@@ -60,10 +60,14 @@ static __always_inline __u64 read_clock(struct rl_thread *thread, struct task_st
 	return thread->now_ns;
 }
 
-/* Moves `flow` to the front; what was there moves back, up to where `flow` was or to the end. */
+/*
+ * Moves `flow` to the front; what was there moves back, up to where `flow` or a spent one was, or to the end: were spent
+ * ones kept, a flow whose bytes are still held would be pushed out by others that come and go.
+ */
 __noinline int list_source(struct rl_sources *list, __u32 length, __u64 flow, __u64 ns)
 {
 	struct rl_source carried = {.flow = flow, .ns = ns};
+	bool is_placed = false;
 
 	if (!list)
 		return 0;
@@ -71,10 +75,15 @@ __noinline int list_source(struct rl_sources *list, __u32 length, __u64 flow, __
 		if (i >= length)
 			break;
 		struct rl_source was = list->source[i];
-		list->source[i] = carried;
+		if (!is_placed) {
+			list->source[i] = carried;
+			carried = was;
+			is_placed = was.flow == SPENT_SOURCE;
+		} else if (was.flow == flow) {
+			list->source[i].flow = SPENT_SOURCE;
+		}
 		if (!was.flow || was.flow == flow)
 			break;
-		carried = was;
 	}
 	return 0;
 }

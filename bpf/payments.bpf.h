@@ -5,6 +5,8 @@
 #define THREAD_REACH_NS 20000000ULL
 /* A credit older than this when more comes is not going to be passed on: the longest that held relays hold. */
 #define HOLD_NS 16000000000ULL
+/* No flow has this id: in a list of sources, one that has nothing left. */
+#define SPENT_SOURCE 1
 /* What is missing from a send is framing up to this many bytes or a sixteenth: no other source is charged for it. */
 #define FRAMING 64
 /* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */
@@ -216,11 +218,11 @@ __noinline int pay_from_list(struct sending *sending, struct rl_outgo *to, struc
 		struct rl_source source = list->source[i];
 		if (!source.flow || sending->now - source.ns > reach_ns)
 			break;
-		if (source.flow == sending->flow || source.flow == 1)
+		if (source.flow == sending->flow || source.flow == SPENT_SOURCE)
 			continue;
 		int result = pay_from(sending, to, source.flow, false);
 		if (result == SPENT)
-			list->source[i].flow = 1; /* no flow has this id: passed over from now on */
+			list->source[i].flow = SPENT_SOURCE; /* passed over from now on */
 		if (result == PAID)
 			break;
 	}
