@@ -5,7 +5,7 @@ import { BpfError } from '../bpf/errors.ts';
 import { libbpf } from '../bpf/libbpf.ts';
 import { BpfObject } from '../bpf/object.ts';
 import { Accounting } from './accounting.ts';
-import { HOOKS } from './hooks.ts';
+import { ENFORCEMENT, HOOKS, REJECT_LOOKUP } from './hooks.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 
 export interface DoctorOptions {
@@ -71,10 +71,11 @@ function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
 function examineHooks(): Finding[] {
   const path = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
   try {
-    const all = HOOKS.map(({ program }) => program);
-    const { object, unsupported } = BpfObject.loadSupported(path, all);
+    const hooks = [...HOOKS, ...ENFORCEMENT];
+    const all = hooks.map(({ program }) => program);
+    const { object, unsupported } = BpfObject.loadSupported(path, all, { skip: [REJECT_LOOKUP] });
     using loaded = object;
-    return HOOKS.map(({ program, consequence }) => {
+    return hooks.map(({ program, consequence }) => {
       const refused = unsupported.get(program);
       const { section } = loaded.program(program);
       const detail = refused ? `${consequence} (${refused.reason})` : section;

@@ -125,12 +125,14 @@ export const HOOKS: readonly Hook[] = [
 /** Iterators: read on request, attached to nothing. */
 export const ADOPT_SOCKETS = 'adopt_sockets';
 export const DUMP_SOCKETS = 'dump_sockets';
+export const SETTLE_SOCKETS = 'settle_sockets';
 
 /** What enforcement needs and accounting does not: loaded and pinned from the start, attached when a policy needs it. */
 export const HOLD_CONNECTIONS = 'hold_connections';
 export const PACE_CONNECTIONS = 'pace_connections';
 /** One copy in each network namespace that needs it; see agent/enforcement/rejections.ts. */
 export const REJECT_LOOKUP = 'reject_lookup';
+export const NOTE_DATAGRAMS = 'note_datagrams';
 export const DESTROY_TCP = 'destroy_tcp';
 export const DESTROY_UDP = 'destroy_udp';
 
@@ -144,6 +146,11 @@ export const ENFORCEMENT: readonly Hook[] = [
     program: PACE_CONNECTIONS,
     section: 'iter/tcp',
     consequence: 'connections that were there before their policy are capped by dropping',
+  },
+  {
+    program: NOTE_DATAGRAMS,
+    section: 'iter/udp',
+    consequence: 'datagrams of strangers are dropped where a policy says reject',
   },
   {
     program: DESTROY_TCP,

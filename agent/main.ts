@@ -27,10 +27,14 @@ import { readProcStat } from './proc-stat.ts';
 import { ProcessKiller } from './process-killer.ts';
 import { loadProfiles, type Profiles } from './profiles/profiles.ts';
 import { Protection } from './protection.ts';
+import { sparing } from './sparing.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
+import { toWallMs } from './wall-time.ts';
 
 const RETURN_MEMORY_MS = 10_000;
+/** With over 30,000 connections the flow table is brought up to date less often than it is read. */
+const SETTLING_SHARE = 0.01;
 
 /**
  * The composition root: everything is made here and handed on. Runs until SIGTERM or SIGINT; what was made is released
@@ -88,6 +92,8 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   if (!accounting.adopted) books.begin();
   const flows = new FlowTable({
     flows: stack.use(new ArrayWindow(accounting.map('flows'))),
+    incomes: stack.use(new ArrayWindow(accounting.map('incomes'))),
+    settle: sparing(() => accounting.settleFlows(), { share: SETTLING_SHARE }),
     used: () => Number(accounting.totals.getBigUint64(RL_TOTALS_OFFSET.flowsUsed, true)),
     capacity: accounting.map('flows').info.maxEntries,
     free: accounting.map('free_flows'),
@@ -99,11 +105,16 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const nowMs = clock.nowMs;
   const audit = new Audit({ db: store.database, logger, nowMs, userName: (uid) => users.nameOf(uid) });
   const protection = new Protection({ agentPid: process.pid, names: config.protected });
-  const enforcer = stack.use(new KernelEnforcer(accounting));
+  const enforcer = stack.use(
+    new KernelEnforcer(accounting, {
+      nowMs,
+      failed: (error) => logger.error({ err: error }, 'enforcement could not go round'),
+    }),
+  );
   const killer = new ProcessKiller({
     protection,
     find: (pid) => policies.live(pid),
-    toWallMs: (ns) => clock.nowMs() - Number(clock.bootNs() - ns) / 1e6,
+    toWallMs: (ns) => toWallMs(clock, ns),
   });
   const policies: Policies = new Policies({
     enforcer,

@@ -15,6 +15,8 @@ import { Words } from '../bpf/words.ts';
 import { type Counters, KERNEL_COUNTERS, makeCounters, PAYLOAD, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from './details.ts';
 import { appOf, placementOf } from './identity.ts';
+import { SharedStrings } from './shared-strings.ts';
+import { toWallMs } from './wall-time.ts';
 
 /** A process that touched the network. Its counters are the kernel's, as of the last poll. */
 export interface ProcessRecord {
@@ -106,6 +108,7 @@ export class ProcessTable {
   #settled: ProcessRecord[] = [];
   readonly #listener: TableListener;
   readonly #delta: Counters = makeCounters();
+  readonly #strings = new SharedStrings();
 
   constructor(maps: ProcessMaps, clock: Clock, listener: TableListener) {
     this.#maps = maps;
@@ -252,7 +255,14 @@ export class ProcessTable {
     key.writeUInt32LE(record.slot);
     const value = this.#maps.details.lookup(key);
     const kernel = value ? decodeDetails(readRlProcessDetails(new DataView(value.buffer, value.byteOffset), 0)) : null;
-    record.details = completeDetails(kernel ?? UNKNOWN_DETAILS, record.tgid, () => this.#isAlive(record));
+    const details = completeDetails(kernel ?? UNKNOWN_DETAILS, record.tgid, () => this.#isAlive(record));
+    const { executable, command, cgroup } = details;
+    record.details = {
+      ...details,
+      executable: executable === null ? null : this.#strings.of(executable),
+      command: this.#strings.of(command),
+      cgroup: this.#strings.of(cgroup),
+    };
     record.profile = this.#listener.recognise(record.details);
     this.#place(record);
   }
@@ -333,6 +343,6 @@ export class ProcessTable {
 
   /** The wall clock may be set meanwhile: a process keeps the time it was first given. */
   #toWallMs(bootNs: bigint): number {
-    return Math.round(this.#clock.nowMs() - Number((this.#clock.bootNs() - bootNs) / 1000n) / 1000);
+    return Math.round(toWallMs(this.#clock, bootNs));
   }
 }

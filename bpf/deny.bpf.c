@@ -9,8 +9,7 @@
  * Cost:   nothing for a process without policies but one test; a look-up a policy for others.
  * Blind:  packet sockets, whose frames pass neither a cgroup nor a socket hook, and what raw sockets receive, which is
  *         a copy of what others get anyway; answers to a broadcast, which come from addresses that nothing was sent to.
- *         Inbound UDP is dropped also where the policy says reject: nothing here can send an ICMP error.
- *         Inbound TCP is reset by reject.bpf.c; what comes past that is dropped here.
+ *         What is to be rejected is so by reject.bpf.c; what comes past that is dropped here.
  */
 
 enum { EPERM = 1, ECONNREFUSED = 111 };
@@ -39,8 +38,7 @@ static __always_inline int refusal_of(struct rl_policy *policy, __u32 flag, __u1
 __noinline int refuses_call(__u64 held_to, __u32 port)
 {
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
 			break;
 		int refusal = refusal_of(policy, RL_POLICY_DENY_OUTBOUND, port);
@@ -59,8 +57,7 @@ __noinline int refuses_packet(__u64 held_to, __u32 port, enum rl_direction direc
 	__u32 flag = direction == RL_RX ? RL_POLICY_DENY_INBOUND : RL_POLICY_DENY_OUTBOUND;
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
 			break;
 		int refusal = refusal_of(policy, flag, port);
@@ -80,8 +77,7 @@ static __always_inline bool may_refuse(__u64 held_to, enum rl_direction directio
 	__u32 flag = direction == RL_RX ? RL_POLICY_DENY_INBOUND : RL_POLICY_DENY_OUTBOUND;
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (policy && (policy->flags & flag || policy->exhausted))
 			return true;
 	}
@@ -94,10 +90,9 @@ static __always_inline __u32 rejecting_policy(__u64 held_to, __u32 port)
 	const __u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
 
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		struct rl_policy *policy = number ? get_policy(number) : NULL;
+		struct rl_policy *policy = policy_at(held_to, place);
 		if (policy && (policy->flags & wanted) == wanted && is_port_meant(policy, port))
-			return number;
+			return policy_number(held_to, place);
 	}
 	return 0;
 }
@@ -144,5 +139,20 @@ __noinline int note_listener(struct rl_socket *s, __u64 held_to, __u32 netns, __
 	}
 	if (rejection->rejected <= 0)
 		bpf_map_delete_elem(&rejected_listeners, &listener);
+	return 0;
+}
+
+/* A UDP socket whose strangers are rejected has closed: its port may be another's next. */
+__noinline int forget_datagrams(struct rl_socket *s, __u64 cookie)
+{
+	if (!s)
+		return 0;
+	struct rl_datagram_port place = {.netns = s->noted_in, .port = s->noted_port};
+	for (int i = 0; i < 2; i++) {
+		place.family = i ? AF_INET6 : AF_INET;
+		struct rl_datagram_socket *noted = bpf_map_lookup_elem(&rejected_datagrams, &place);
+		if (noted && noted->cookie == cookie)
+			bpf_map_delete_elem(&rejected_datagrams, &place);
+	}
 	return 0;
 }

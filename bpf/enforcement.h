@@ -130,6 +130,22 @@ struct rl_rejection {
 	__s32 others;
 };
 
+/* A port that strangers' datagrams are rejected at. */
+struct rl_datagram_port {
+	__u32 netns;
+	__u16 port;
+	__u16 family; /* of the datagrams: AF_INET, AF_INET6 */
+};
+
+/* The socket that is bound there. */
+struct rl_datagram_socket {
+	__u64 cookie;
+	__u32 slot; /* of its owner */
+	__u32 generation;
+	__u32 shared; /* others are bound there, too: nothing tells whose a datagram would be */
+	__u32 reserved;
+};
+
 /* Whose connections the destroy iterators take, and what they took. */
 struct rl_destroy {
 	__u32 slot;

@@ -176,6 +176,7 @@ enum {
 	BPF_SOCK_OPS_TCP_CONNECT_CB = 3,
 	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
 	BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5,
+	BPF_SOCK_OPS_TCP_LISTEN_CB = 11,
 	BPF_SOCK_OPS_RTT_CB = 12,
 	BPF_SOCK_OPS_HDR_OPT_LEN_CB = 14,
 };
@@ -338,6 +339,7 @@ struct sock_common {
 	u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_ipv6only : 1;
 	int skc_bound_dev_if;
 	struct proto *skc_prot;
 	unsigned long skc_flags; /* sk_flags */
@@ -399,6 +401,9 @@ struct device {
 	struct device *parent;
 	struct device_driver *driver;
 };
+struct rtnl_link_ops {
+	const char *kind;
+};
 struct net_device {
 	char name[16];
 	int ifindex;
@@ -406,6 +411,7 @@ struct net_device {
 	unsigned short type;
 	unsigned short hard_header_len;
 	possible_net_t nd_net;
+	struct rtnl_link_ops *rtnl_link_ops;
 	struct device dev;
 };
 

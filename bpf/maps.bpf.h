@@ -103,6 +103,15 @@ struct {
 	__type(value, struct rl_flow);
 } flows SEC(".maps");
 
+/* By flow index; mapped likewise. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, RL_MAX_FLOWS);
+	__type(key, __u32);
+	__type(value, struct rl_income);
+} incomes SEC(".maps");
+
 /* Flows that the agent gave back. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -176,6 +185,14 @@ struct {
 	__type(key, struct rl_listener);
 	__type(value, struct rl_rejection);
 } rejected_listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct rl_datagram_port);
+	__type(value, struct rl_datagram_socket);
+} rejected_datagrams SEC(".maps");
 
 /* What the destroy iterators are asked, and answer. */
 struct {

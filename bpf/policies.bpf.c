@@ -22,6 +22,13 @@ static __always_inline __u32 policy_number(__u64 held_to, __u32 place)
 	return held_to >> place * 16 & 0xffff;
 }
 
+/* The policy at that place; NULL from the first one on that has none. */
+static __always_inline struct rl_policy *policy_at(__u64 held_to, __u32 place)
+{
+	__u32 number = policy_number(held_to, place);
+	return number ? get_policy(number) : NULL;
+}
+
 /* The verifier follows a choice; it loses the bounds of an index that was put aside. */
 static __always_inline struct rl_allowance *get_allowance(struct rl_policy *policy, enum rl_direction direction)
 {

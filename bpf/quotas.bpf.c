@@ -38,11 +38,10 @@ static __always_inline bool is_spent(struct rl_policy *policy)
 __noinline int use_quota(__u64 held_to, __u64 flow, __u64 bytes, enum rl_direction direction)
 {
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
-		__u32 number = policy_number(held_to, place);
-		if (!number)
+		struct rl_policy *policy = policy_at(held_to, place);
+		if (!policy)
 			break;
-		struct rl_policy *policy = get_policy(number);
-		if (!policy || !(policy->flags & RL_POLICY_QUOTA))
+		if (!(policy->flags & RL_POLICY_QUOTA))
 			continue;
 		if (policy->flags & RL_POLICY_RELAY && !find_ruling(flow))
 			continue;

@@ -15,7 +15,7 @@ import type { Mapping } from '../../bpf/mapping.ts';
 import { openPin, unpin } from '../../bpf/pin.ts';
 import { type Accounting, pinPath } from '../accounting.ts';
 import { AgentError } from '../errors.ts';
-import { DESTROY_TCP, DESTROY_UDP, HOLD_CONNECTIONS, PACE_CONNECTIONS } from '../hooks.ts';
+import { DESTROY_TCP, DESTROY_UDP, HOLD_CONNECTIONS, NOTE_DATAGRAMS, PACE_CONNECTIONS } from '../hooks.ts';
 import { NetworkNamespaces } from '../network-namespaces.ts';
 import type {
   Destroyed,
@@ -50,6 +50,13 @@ const MAX_OWED = 0xffff_ffff;
 
 const NEEDS_PACING = RlPolicyFlag.policySent | RlPolicyFlag.policyReceived | RlPolicyFlag.policyQuotaThrottle;
 
+export interface KernelEnforcerOptions {
+  /** The wall clock. */
+  nowMs?: () => number;
+  /** Told of what fails on a timer; without it the process ends. */
+  failed?: (error: unknown) => void;
+}
+
 /** Holds processes to policies through the accounting's own programs and maps. */
 export class KernelEnforcer implements Enforcer {
   readonly limits: { policies: number; perProcess: number } = {
@@ -74,11 +81,12 @@ export class KernelEnforcer implements Enforcer {
   #look: NodeJS.Timeout | undefined;
   #unpaced = 0;
   readonly #nowMs: () => number;
+  readonly #failed: (error: unknown) => void;
 
-  /** @param nowMs the wall clock */
-  constructor(accounting: Accounting, nowMs: () => number = wallTimeMs) {
+  constructor(accounting: Accounting, options: KernelEnforcerOptions = {}) {
     this.#accounting = accounting;
-    this.#nowMs = nowMs;
+    this.#nowMs = options.nowMs ?? wallTimeMs;
+    this.#failed = options.failed ?? rethrow;
     this.#rejections = new Rejections(accounting, this.#namespaces);
     this.#disconnection = new Disconnection({
       accounting,
@@ -86,7 +94,9 @@ export class KernelEnforcer implements Enforcer {
       isRuled: (flow) => flow !== 0 && this.#isRuled(flow),
     });
     this.missing = accounting.missing
-      .filter(({ feature }) => [HOLD_CONNECTIONS, PACE_CONNECTIONS, DESTROY_TCP, DESTROY_UDP].includes(feature))
+      .filter(({ feature }) =>
+        [HOLD_CONNECTIONS, PACE_CONNECTIONS, NOTE_DATAGRAMS, DESTROY_TCP, DESTROY_UDP].includes(feature),
+      )
       .map(({ feature, consequence }) => ({ feature, consequence }));
     this.#policies = accounting.map('policies').mmap();
     this.#rulings = accounting.map('flow_rulings').mmap();
@@ -98,8 +108,7 @@ export class KernelEnforcer implements Enforcer {
       if (this.#flags(index) !== 0) this.#indices.set(nameOf(recordAt(this.#policies.buffer, index)), index);
     }
     this.#attachWhereNeeded();
-    // Also where no policy is left: one may have been taken out by an agent that was killed before its sockets were let go.
-    if (accounting.adopted) this.#paceSoon();
+    if (accounting.adopted) this.#finishRemovals();
   }
 
   installed(): string[] {
@@ -118,6 +127,7 @@ export class KernelEnforcer implements Enforcer {
       ? this.#policyView.getBigUint64(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.quotaUsedBytes, true)
       : null;
     const config = encodePolicy(policy, early);
+    const before = Buffer.from(record.subarray(0, STATE_OFFSET));
     // The flags last: until then the record says what it said, or nothing.
     config.copy(record, 8, 8);
     this.#setQuota(index, policy, used);
@@ -125,7 +135,14 @@ export class KernelEnforcer implements Enforcer {
     record.writeUInt32LE(config.readUInt32LE(0), 0);
     this.#indices.set(policy.name, index);
     this.#countEarly();
-    this.#attachWhereNeeded();
+    try {
+      this.#attachWhereNeeded();
+    } catch (error) {
+      before.copy(record);
+      if (known === undefined) this.#indices.delete(policy.name);
+      this.#countEarly();
+      throw error;
+    }
     if (known !== undefined) this.#paceSoon();
   }
 
@@ -199,8 +216,8 @@ export class KernelEnforcer implements Enforcer {
     clearTimeout(this.#soon);
     this.#soon = undefined;
     this.#runEverywhere(PACE_CONNECTIONS);
-    // Who shares a rejected port is counted once that is known to be one, which may be after it was come by.
-    if (this.#rejects) this.#runEverywhere(PACE_CONNECTIONS);
+    // Who shares a rejected port is told once that is known to be one, which may be after it was come by.
+    if (this.#rejects) for (const each of [NOTE_DATAGRAMS, PACE_CONNECTIONS, NOTE_DATAGRAMS]) this.#runEverywhere(each);
     this.#rejections.update(this.#rejects);
   }
 
@@ -227,7 +244,27 @@ export class KernelEnforcer implements Enforcer {
   }
 
   #paceSoon(): void {
-    this.#soon ??= setTimeout(() => this.pace(), PACE_SOON_MS).unref();
+    this.#soon ??= setTimeout(() => this.#try(() => this.pace()), PACE_SOON_MS).unref();
+  }
+
+  /** Nobody waits for what a timer does, and one round that fails must not end the agent. */
+  #try(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if ((error as { code?: string }).code === 'BPF_NAMESPACE_LOST') throw error;
+      this.#failed(error);
+    }
+  }
+
+  /** An agent that was killed may have taken out a policy, and not let go of the processes and sockets that it held. */
+  #finishRemovals(): void {
+    for (const slot of this.#usedSlots()) {
+      const numbers = unpackNumbers(this.#policiesOf(slot));
+      const installed = numbers.filter((number) => this.#flags(number) !== 0);
+      if (installed.length < numbers.length) this.#setPolicies(slot, installed);
+    }
+    this.#paceSoon();
   }
 
   /** Connections that came to a process some other way than being opened by it: passed on, accepted by a worker. */
@@ -237,7 +274,10 @@ export class KernelEnforcer implements Enforcer {
       unpaced += this.#policyView.getUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.unpaced, true);
     }
     if (unpaced !== this.#unpaced) this.#paceSoon();
-    if (this.#rejects) this.#rejections.update(true);
+    if (this.#rejects) {
+      this.#runEverywhere(NOTE_DATAGRAMS);
+      this.#rejections.update(true);
+    }
     this.#unpaced = unpaced;
   }
 
@@ -246,7 +286,8 @@ export class KernelEnforcer implements Enforcer {
     const needed = [...this.#indices.values()].some((index) => (this.#flags(index) & NEEDS_PACING) !== 0);
     const link = pinPath(bpffs, 'links', HOLD_CONNECTIONS);
     const program = pinPath(bpffs, 'programs', HOLD_CONNECTIONS);
-    if (needed || this.#rejects) this.#look ??= setInterval(() => this.#paceNewcomers(), LOOK_MS).unref();
+    if (needed || this.#rejects)
+      this.#look ??= setInterval(() => this.#try(() => this.#paceNewcomers()), LOOK_MS).unref();
     else clearInterval(this.#look);
     if (!needed && !this.#rejects) this.#look = undefined;
     if (needed === existsSync(link) || !existsSync(program)) return;
@@ -348,4 +389,8 @@ export class KernelEnforcer implements Enforcer {
     if (this.#processes.reach(slot + 1)) this.#processView = new DataView(this.#processes.buffer);
     return this.#processView;
   }
+}
+
+function rethrow(error: unknown): void {
+  throw error;
 }

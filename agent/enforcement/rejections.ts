@@ -11,6 +11,10 @@ import type { NetworkNamespaces } from '../network-namespaces.ts';
 const BPF_SK_LOOKUP = 36;
 const PREFIX = `${REJECT_LOOKUP}-`;
 
+const PORTS = ['rejected_listeners', 'rejected_datagrams'] as const;
+/** The keys of both begin with it. */
+const NETNS_OFFSET = RL_LISTENER_OFFSET.netns;
+
 /** One copy of the reject program in each network namespace that has a rejected listener, pinned like all links. */
 export class Rejections {
   readonly #accounting: Accounting;
@@ -30,8 +34,8 @@ export class Rejections {
       return;
     }
     const inodes = new Set<number>();
-    for (const [key] of this.#accounting.map('rejected_listeners').entries()) {
-      inodes.add(key.readUInt32LE(RL_LISTENER_OFFSET.netns));
+    for (const map of PORTS) {
+      for (const [key] of this.#accounting.map(map).entries()) inodes.add(key.readUInt32LE(NETNS_OFFSET));
     }
     for (const inode of inodes) if (existsSync(this.#path(inode))) inodes.delete(inode);
     if (inodes.size === 0 || this.#isUnsupported) return;
@@ -64,8 +68,10 @@ export class Rejections {
   #removeAll(): void {
     const folder = pinPath(this.#accounting.bpffs, 'links', '');
     for (const name of readdirSync(folder)) if (name.startsWith(PREFIX)) unpin(`${folder}/${name}`);
-    const listeners = this.#accounting.map('rejected_listeners');
-    for (const [key] of [...listeners.entries()]) listeners.delete(key);
+    for (const name of PORTS) {
+      const ports = this.#accounting.map(name);
+      for (const [key] of [...ports.entries()]) ports.delete(key);
+    }
   }
 
   #path(inode: number): string {

@@ -34,6 +34,10 @@ export class Binding {
         { name: 'match.pid', detail: `is ${pid}, and no process has this pid now: look again with ps` },
       ]);
     }
+    // It has no sockets that could be held: no reason is good enough.
+    if (stat?.isKernelThread) {
+      throw new AgentError('PROCESS_PROTECTED', `process ${pid} (${stat.name}) is protected: it is a kernel thread`);
+    }
     const executable = record?.details.executable ?? null;
     const name = record?.name ?? stat?.name ?? '';
     const reason = protection.reasonFor({ pid, name, executable, app: record?.app ?? null });

@@ -236,7 +236,6 @@ export class Policies {
       throw error;
     }
     if (!policy.enabled) this.#installation.uninstall(before);
-    if (!policy.quota) records.deleteQuota(name);
     held.inherit(before);
     this.#held.set(name, held);
     this.#apply();

@@ -63,7 +63,15 @@ export class PolicyRecords {
     }));
   }
 
-  put({ name, policy, createdAtMs, changedAtMs, bound, spared, forced }: StoredPolicy): void {
+  /** In one piece. Where it has no quota, what an earlier one of this name had used is forgotten. */
+  put(stored: StoredPolicy): void {
+    this.#together(() => {
+      this.#insert(stored);
+      if (!stored.policy.quota) this.#deleteQuota(stored.name);
+    });
+  }
+
+  #insert({ name, policy, createdAtMs, changedAtMs, bound, spared, forced }: StoredPolicy): void {
     this.#db
       .prepare('INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?, ?, ?, ?)')
       .run(
@@ -79,8 +87,10 @@ export class PolicyRecords {
 
   /** With its quota's use: a policy of the same name that is put later begins anew. */
   delete(name: string): void {
-    this.#db.prepare('DELETE FROM policies WHERE name = ?').run(name);
-    this.#db.prepare('DELETE FROM quota_uses WHERE name = ?').run(name);
+    this.#together(() => {
+      this.#db.prepare('DELETE FROM policies WHERE name = ?').run(name);
+      this.#deleteQuota(name);
+    });
   }
 
   quotas(): StoredQuota[] {
@@ -99,7 +109,18 @@ export class PolicyRecords {
       .run(name, periodStartMs, usedBytes, acted ? 1 : 0);
   }
 
-  deleteQuota(name: string): void {
+  #deleteQuota(name: string): void {
     this.#db.prepare('DELETE FROM quota_uses WHERE name = ?').run(name);
+  }
+
+  #together(work: () => void): void {
+    this.#db.exec('SAVEPOINT policy');
+    try {
+      work();
+    } catch (error) {
+      this.#db.exec('ROLLBACK TO policy; RELEASE policy');
+      throw error;
+    }
+    this.#db.exec('RELEASE policy');
   }
 }

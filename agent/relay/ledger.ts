@@ -134,7 +134,8 @@ export class RelayLedger {
   judge(nowMs: number, isSecondLook = false): VerdictChange[] {
     const changed = new Set<Account>();
     for (const account of this.accounts.values()) {
-      if (isSecondLook ? !account.process.hasVotes() : !account.process.needsEvaluation()) continue;
+      if (isSecondLook && !account.process.hasVotes()) continue;
+      if (!account.process.needsEvaluation(nowMs)) continue;
       account.process.evaluate(nowMs);
       changed.add(account);
     }

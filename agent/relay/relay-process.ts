@@ -46,6 +46,8 @@ const WINDOW_MS = 10_000;
 const SNAPSHOT_EVERY_MS = 5_000;
 /** Relays that hold data have sent on what came this long ago. */
 const EARLIER_MS: readonly [number, number] = [1_000, 2_000];
+/** One with more than this is looked at less often than every second: a flood of flows must not take all the agent's time. */
+const PAIRS_PER_SECOND = 1_500;
 /** A poll that comes a little early is still a poll. */
 const JITTER_MS = 500;
 /** Evaluations in a row that must say so. The last one, at the process's end, is enough by itself. */
@@ -79,6 +81,7 @@ export class RelayProcess {
   private ruledByFlow: Map<string, RuledPair[]> | null = null;
   private suspicion = 0;
   private changed = false;
+  private evaluatedAtMs = 0;
   private evaluatedAtEnd = false;
 
   constructor(key: string, pid: number, name: string) {
@@ -103,8 +106,9 @@ export class RelayProcess {
   }
 
   /** Whether an evaluation could say something new: the second vote may fall on evidence that no longer changes. */
-  needsEvaluation(): boolean {
+  needsEvaluation(nowMs: number): boolean {
     if (this.endedAtMs !== null) return !this.evaluatedAtEnd;
+    if (nowMs - this.evaluatedAtMs < (1_000 * (this.pairs.size - PAIRS_PER_SECOND)) / PAIRS_PER_SECOND) return false;
     return this.changed || this.votes.size > 0;
   }
 
@@ -128,6 +132,7 @@ export class RelayProcess {
 
   evaluate(nowMs: number): void {
     this.changed = false;
+    this.evaluatedAtMs = nowMs;
     this.evaluatedAtEnd = this.endedAtMs !== null;
     if (this.pairs.size === 0) return;
     const start = this.windowStart(nowMs);

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Hosts } from '../e2e/hosts.ts';
 import type { Bench } from './bench.ts';
 import { type Interval, median, medianInterval } from './statistics.ts';
-import { type Kind, type Rate, Streams } from './streams.ts';
+import { type Kind, type Rate, StalledError, Streams } from './streams.ts';
 import { SwitchedAgent } from './switched-agent.ts';
-import { formatNumber, formatPercent, type Section } from './table.ts';
+import { formatNumber, formatPercent, type Section, type Verdict } from './table.ts';
 
 const WANTED_TCP = 0.98;
 /** A block is off, on, on, off, each this long: what drifts over a block weighs on both sides alike. */
@@ -16,6 +16,12 @@ const POLLING_MS = 4000;
 interface Block {
   on: Rate;
   off: readonly [Rate, Rate];
+}
+
+interface Blocks {
+  blocks: Block[];
+  /** Left out: in one of their quarters nothing was sent. */
+  stalled: number;
 }
 
 /** One kind of traffic between one pair of hosts. */
@@ -63,24 +69,30 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
   const apart = await Streams.start(others, ['tcp', 'udp'], bench);
   const part = bench.quick ? 0.3 : 1;
   const traffics: readonly Traffic[] = [
-    { name: 'TCP, on one CPU', kind: 'tcp', streams: tight, seconds: 34 * part },
-    { name: 'TCP, a CPU each', kind: 'tcp', streams: apart, seconds: 10 * part },
+    { name: 'TCP, on one CPU', kind: 'tcp', streams: tight, seconds: 20 * part },
+    { name: 'TCP, a CPU each', kind: 'tcp', streams: apart, seconds: 25 * part },
     { name: '64-byte UDP, a CPU each', kind: 'udp', streams: apart, seconds: 8 * part },
   ];
   await using agent = await SwitchedAgent.start();
   const results: Result[] = [];
-  const counts: number[] = [];
+  const counts: string[] = [];
   for (const { name, kind, streams, seconds } of traffics) {
     bench.progress(`throughput: ${name} for ${seconds} s`);
-    const blocks = await streams.during(kind, () => measureBlocks(kind, streams, agent, seconds));
-    counts.push(blocks.length);
+    const { blocks, stalled } = await streams.during(kind, () => measureBlocks(kind, streams, agent, seconds));
+    counts.push(
+      `${blocks.length}${stalled > 0 ? ` (and ${stalled} left out, in which nothing was sent for a while)` : ''}`,
+    );
     for (const { what, of } of kind === 'tcp' ? TCP : UDP) results.push(compare(`${name}: ${what}`, blocks, of));
   }
   const polling = await tight.during('tcp', () => agent.pollingShare(POLLING_MS));
-  // Where the CPU is the limit, what is sent in a CPU second is what is sent; and the polls take their share of that.
-  const decisive = results[1] as Result;
+  // Where the CPU is the limit, the polls take their share of what could be sent.
   const withPolls = (ratio: number): number => ratio * (1 - polling);
-  const interval = { low: withPolls(decisive.interval.low), high: withPolls(decisive.interval.high) };
+  const decide = (what: string, { ratio, interval }: Result): Verdict => {
+    const [low, high] = [withPolls(interval.low), withPolls(interval.high)];
+    const holds = low >= WANTED_TCP ? true : high < WANTED_TCP ? false : null;
+    const measured = `${withPolls(ratio).toFixed(3)} (${renderInterval({ low, high })})`;
+    return { what: `TCP throughput with / without, ${what}`, wanted: String(WANTED_TCP), measured, holds };
+  };
   return {
     title: 'Throughput with the agent over without',
     notes: [
@@ -88,7 +100,7 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
       `${QUARTER_MS} ms without; ${counts.join(', ')} times. The median of the ratios, and its 95 % interval by the bootstrap. Sent, by the`,
       'interface counters; a CPU second is one of sender and receiver together, so that others on the machine weigh less.',
       `The agent's process, which polls every second, is halted meanwhile: it took ${formatPercent(polling)} of a CPU, all of which`,
-      'is taken off the ratio that decides: of TCP on one CPU, by the CPU second.',
+      'is taken off the ratios that are held against what is wanted.',
     ],
     columns: ['', 'with', 'without', 'with / without', '95 % interval'],
     rows: results.map(({ what, on, off, ratio, interval: each }) => [
@@ -99,29 +111,39 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
       renderInterval(each),
     ]),
     verdicts: [
-      {
-        what: 'TCP throughput with / without, polls included',
-        wanted: String(WANTED_TCP),
-        measured: `${withPolls(decisive.ratio).toFixed(3)} (${renderInterval(interval)})`,
-        holds: decide(interval, WANTED_TCP),
-      },
+      decide('a CPU each', results[2] as Result),
+      decide('on one CPU, by the CPU second', results[1] as Result),
     ],
   };
 }
 
-async function measureBlocks(kind: Kind, streams: Streams, agent: SwitchedAgent, seconds: number): Promise<Block[]> {
+async function measureBlocks(kind: Kind, streams: Streams, agent: SwitchedAgent, seconds: number): Promise<Blocks> {
   const blocks: Block[] = [];
+  let stalled = 0;
   await sleep(500);
   for (const end = performance.now() + 1000 * seconds; performance.now() < end; ) {
-    const before = await streams.rate(kind, QUARTER_MS);
-    agent.on();
+    try {
+      blocks.push(await measureBlock(kind, streams, agent));
+    } catch (error) {
+      if (!(error instanceof StalledError)) throw error;
+      stalled++;
+    }
+  }
+  return { blocks, stalled };
+}
+
+async function measureBlock(kind: Kind, streams: Streams, agent: SwitchedAgent): Promise<Block> {
+  const before = await streams.rate(kind, QUARTER_MS);
+  agent.on();
+  try {
     await sleep(SETTLE_MS);
     const on = await streams.rate(kind, 2 * QUARTER_MS);
     agent.off();
     await sleep(SETTLE_MS);
-    blocks.push({ on, off: [before, await streams.rate(kind, QUARTER_MS)] });
+    return { on, off: [before, await streams.rate(kind, QUARTER_MS)] };
+  } finally {
+    agent.off();
   }
-  return blocks;
 }
 
 function compare(what: string, blocks: readonly Block[], of: (rate: Rate) => number): Result {
@@ -129,11 +151,6 @@ function compare(what: string, blocks: readonly Block[], of: (rate: Rate) => num
   const off = blocks.map((block) => (of(block.off[0]) + of(block.off[1])) / 2);
   const ratios = on.map((value, index) => value / (off[index] as number));
   return { what, on: median(on), off: median(off), ratio: median(ratios), interval: medianInterval(ratios) };
-}
-
-function decide({ low, high }: Interval, wanted: number): boolean | null {
-  if (low >= wanted) return true;
-  return high < wanted ? false : null;
 }
 
 function renderInterval({ low, high }: Interval): string {

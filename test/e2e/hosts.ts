@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, w
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { atEnd } from './at-end.ts';
+import { residentsOf } from './residents.ts';
 
 const execute = promisify(execFile);
 
@@ -71,8 +72,7 @@ function isRunning(pid: number): boolean {
 
 function removeNamespace(name: string): void {
   try {
-    const pids = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8' }).split('\n').filter(Boolean);
-    for (const pid of pids) process.kill(Number(pid), 'SIGKILL');
+    for (const pid of residentsOf(name)) process.kill(pid, 'SIGKILL');
   } catch {
     // Gone already, or gone meanwhile.
   }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { atEnd } from './at-end.ts';
 import type { Host } from './hosts.ts';
+import { residentsOf } from './residents.ts';
 
 const execute = promisify(execFile);
 
@@ -25,10 +26,9 @@ const UDP_HEADERS = 42;
 function removeNamespace(name: string): void {
   if (!existsSync(`/run/netns/${name}`)) return;
   try {
-    const pids = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8' }).split('\n').filter(Boolean);
-    for (const pid of pids) {
+    for (const pid of residentsOf(name)) {
       try {
-        process.kill(Number(pid), 'SIGKILL');
+        process.kill(pid, 'SIGKILL');
       } catch {
         // Ended meanwhile.
       }

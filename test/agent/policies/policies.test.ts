@@ -266,6 +266,16 @@ t.test('a policy that names no program leaves what carries sessions alone, whoev
   t.same(host.enforcer?.assigned(sshd).sort(), ['all', 'named'], 'forced');
 });
 
+t.test('a kernel thread can’t be named, force or not', async (t) => {
+  const thread = { pid: 2, name: 'kthreadd', state: 'S', parentPid: 0, isKernelThread: true, startTicks: 1 };
+  const host = new ControlHost({ stats: [thread] });
+  for (const forced of [false, true]) {
+    const put = (): unknown => host.policies.put('x', { ...socatCap, match: { pid: 2 } }, { ...BY_HAND, forced });
+    t.throws(put, { code: 'PROCESS_PROTECTED', message: /kernel thread/ });
+  }
+  t.same(host.enforcer?.calls, []);
+});
+
 t.test('the session of who made the policy is left alone', async (t) => {
   const shell = makeRecord({ tgid: 30, name: 'sshd', executable: '/usr/sbin/sshd', startNs: 5_000_000_000n });
   const other = makeRecord({ tgid: 31, name: 'sshd', executable: '/usr/sbin/sshd', startNs: 6_000_000_000n });

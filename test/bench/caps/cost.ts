@@ -11,18 +11,22 @@ import { findProcesses } from './cell.ts';
 export interface Cost {
   traffic: string;
   program: string;
-  /** ns a run, medians over the rounds. */
+  /** ns a run, medians over the rounds: without a policy, beside one that holds others, under one. */
+  free: number;
   uncapped: number;
   capped: number;
+  /** What a policy adds to the packets of those that it does not hold, and of those that it does. */
+  addedUncapped: number;
   added: number;
 }
 
 /** A limit that nothing here reaches: what is measured is the work, not the waiting. */
 const FAR_ABOVE = 4e9;
+const STATES = ['free', 'uncapped', 'capped'] as const;
 
 /**
- * ns a run of the packet programs by kernel run statistics, on the same connections, by turns: without a policy, and
- * with one that never says no.
+ * ns a run of the packet programs by kernel run statistics, on the same connections, by turns: without a policy,
+ * beside one that holds another program, and under one that never says no.
  */
 export async function measureCost(bench: Bench, rounds: number, windowMs: number): Promise<Cost[]> {
   const bpffs = `/sys/fs/bpf/relayledger-caps-cost-${process.pid}`;
@@ -38,18 +42,20 @@ export async function measureCost(bench: Bench, rounds: number, windowMs: number
     using accounting = Accounting.start({ bpffs, cgroup: findCgroupRoot() });
     using enforcer = new KernelEnforcer(accounting);
     const programs = accounting.programs.filter(({ hook }) => hook.section.startsWith('cgroup_skb'));
-    const results = new Map<string, { uncapped: number[]; capped: number[] }>();
+    const results = new Map<string, Record<(typeof STATES)[number], number[]>>();
     for (let round = 0; round < rounds; round++) {
-      for (const state of ['uncapped', 'capped'] as const) {
+      for (const state of STATES) {
         enforcer.remove('cost');
-        if (state === 'capped') {
+        if (state !== 'free') {
           const rate = { bytesPerSecond: FAR_ABOVE, sent: true, received: true };
-          enforcer.install({ name: 'cost', scope: 'all', rate, quota: null, deny: null });
+          const others = { executableName: 'no-such-program' };
+          const policy = { name: 'cost', scope: 'all', rate, quota: null, deny: null } as const;
+          enforcer.install(policy, state === 'uncapped' ? others : null);
         }
         for (const { name, kind, streams } of traffics) {
           const edges: Map<string, { ns: number; runs: number }>[] = [];
           const assign = (): void => {
-            if (state === 'uncapped') return;
+            if (state !== 'capped') return;
             for (const pid of streams.pids(kind)) {
               for (const process of findProcesses(accounting, pid)) enforcer.assign(process, ['cost']);
             }
@@ -73,17 +79,19 @@ export async function measureCost(bench: Bench, rounds: number, windowMs: number
               { ns: number; runs: number },
             ];
             const key = `${name}|${hook.program}`;
-            const each = results.get(key) ?? { uncapped: [], capped: [] };
+            const each = results.get(key) ?? { free: [], uncapped: [], capped: [] };
             each[state].push((after.ns - before.ns) / (after.runs - before.runs));
             results.set(key, each);
           }
         }
       }
     }
-    return [...results].map(([key, { uncapped, capped }]) => {
+    return [...results].map(([key, { free, uncapped, capped }]) => {
       const [traffic = '', program = ''] = key.split('|');
-      const added = median(capped.map((ns, index) => ns - (uncapped[index] as number)));
-      return { traffic, program, uncapped: median(uncapped), capped: median(capped), added };
+      const over = (ns: number[], base: number[]): number =>
+        median(ns.map((each, round) => each - (base[round] as number)));
+      const medians = { free: median(free), uncapped: median(uncapped), capped: median(capped) };
+      return { traffic, program, ...medians, addedUncapped: over(uncapped, free), added: over(capped, uncapped) };
     });
   } finally {
     Accounting.remove(bpffs);

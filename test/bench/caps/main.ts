@@ -106,12 +106,20 @@ async function costVerdicts(folder: string): Promise<Verdict[]> {
   const programs = { noop: '', busy: '', apps: '', relay: '' };
   const bench = { quick: true, windowSeconds: undefined, programs, folder, progress: () => undefined };
   const costs = await measureCost(bench, 6, 400);
-  return costs.map(({ traffic, program, uncapped, capped, added }) => ({
-    what: `${traffic}, ${program}, capped over uncapped`,
-    wanted: '60 ns',
-    measured: `${added.toFixed(0)} ns (${uncapped.toFixed(0)} to ${capped.toFixed(0)})`,
-    holds: added <= 60,
-  }));
+  return costs.flatMap(({ traffic, program, free, uncapped, capped, addedUncapped, added }) => [
+    {
+      what: `${traffic}, ${program}, uncapped beside a policy for others`,
+      wanted: '5 ns',
+      measured: `${addedUncapped.toFixed(1)} ns (${free.toFixed(0)} to ${uncapped.toFixed(0)})`,
+      holds: addedUncapped <= 5,
+    },
+    {
+      what: `${traffic}, ${program}, capped over uncapped`,
+      wanted: '60 ns',
+      measured: `${added.toFixed(0)} ns (${uncapped.toFixed(0)} to ${capped.toFixed(0)})`,
+      holds: added <= 60,
+    },
+  ]);
 }
 
 await run();

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { type Host, Hosts, start } from '../../e2e/hosts.ts';
+import { residentsOf } from '../../e2e/residents.ts';
 
 /** Where the flows go. */
 export type PathKind = 'veth' | 'delayed' | 'loopback';
@@ -56,9 +57,7 @@ function insertDelay(client: Host, server: Host, program: string, folder: string
 export function removePath({ hosts }: Path): void {
   const middle = `${hosts.client.name}m`;
   try {
-    for (const pid of execFileSync('ip', ['netns', 'pids', middle], { encoding: 'utf8', stdio: 'pipe' }).split('\n')) {
-      if (pid !== '') process.kill(Number(pid), 'SIGKILL');
-    }
+    for (const pid of residentsOf(middle)) process.kill(pid, 'SIGKILL');
     execFileSync('ip', ['netns', 'del', middle], { stdio: 'ignore' });
   } catch {
     // There was no delay on this path.

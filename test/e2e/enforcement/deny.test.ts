@@ -141,6 +141,37 @@ t.test('a rejected port stays so for the second who listens on it, and is nobody
   t.same(await ask(), ['ECONNREFUSED'], 'and rejected once more');
 });
 
+t.test('strangers’ datagrams that are rejected are answered by an ICMP error; known peers go on', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const { client, server } = ground.hosts;
+  const answering = ground.start(server, 'dialogue', 'denied', ['answer', '6000']);
+  const other = ground.start(server, 'dialogue', 'other', ['answer', '6500']);
+  await waitForPort(server, 'udp', 6000);
+  await waitForPort(server, 'udp', 6500);
+  const knownPeer = ground.ask(client, 'known', 'udp', server.address4, 6000, 8);
+  await sleep(500);
+  ground.enforcer.install(policy({ deny: { ...inbound, how: 'reject' } }));
+  ground.enforcer.assign(await ground.process(answering.pid), ['test']);
+  ground.enforcer.pace();
+  const ask = (address: string, port: number): Promise<string[]> =>
+    ground.ask(client, 'asker', 'connected', address, port);
+  for (const address of [server.address4, server.address6]) {
+    t.same(await ask(address, 6000), ['ECONNREFUSED'], address);
+    t.same(await ask(address, 6500), ['ok'], 'another program is not denied');
+  }
+  t.same(await knownPeer, Array(8).fill('ok'), 'a peer that was answered before goes on');
+  ground.enforcer.install(policy({ deny: { ...inbound, how: 'drop' } }));
+  t.same(await ask(server.address4, 6000), ['timeout'], 'dropped');
+  ground.enforcer.install(policy({ deny: { ...inbound, how: 'reject' } }));
+  ground.enforcer.pace();
+  answering.child.kill();
+  await answering.done;
+  ground.start(server, 'dialogue', 'next', ['answer', '6000']);
+  await waitForPort(server, 'udp', 6000);
+  t.same(await ask(server.address4, 6000), ['ok'], 'who is bound there next');
+  other.child.kill();
+});
+
 t.test('raw sockets of a process that is denied outbound send nothing', async (t) => {
   await using ground = await EnforcementGround.make();
   const { client, server } = ground.hosts;
@@ -163,6 +194,9 @@ t.test('raw sockets of a process that is denied outbound send nothing', async (t
   for (const way of ways) t.same(await ask('denied', way), ['ok'], 'where ports are denied');
 });
 
+/** Enough for a loaded machine to come in between. */
+const QUESTIONS = 100;
+
 for (const by of ['bpf_sock_destroy', 'SOCK_DIAG'] as const) {
   t.test(`disconnect ends the connections of one process, by ${by}`, async (t) => {
     await using ground = await EnforcementGround.make();
@@ -173,8 +207,8 @@ for (const by of ['bpf_sock_destroy', 'SOCK_DIAG'] as const) {
     const answering = ground.start(server, 'dialogue', 'answerer', ['answer', '6000']);
     const spared = ground.start(server, 'dialogue', 'spared', ['answer', '6500']);
     await waitForPort(server, 'tcp', 6500);
-    const cut = [server.address4, server.address6].map((address) =>
-      ground.ask(client, 'cut', 'tcp', address, 6000, 20),
+    const cut = [server.address4, server.address6].map((address, index) =>
+      ground.ask(client, `cut${index}`, 'tcp', address, 6000, QUESTIONS),
     );
     const goesOn = ground.ask(client, 'goes-on', 'tcp', server.address4, 6500, 10);
     const connected = ground.start(client, 'dialogue', 'connected', [
@@ -182,7 +216,7 @@ for (const by of ['bpf_sock_destroy', 'SOCK_DIAG'] as const) {
       'connected',
       server.address4,
       '6500',
-      '20',
+      String(QUESTIONS),
     ]);
     await sleep(700);
     const process = await ground.process(answering.pid);
@@ -195,7 +229,7 @@ for (const by of ['bpf_sock_destroy', 'SOCK_DIAG'] as const) {
     t.same(ground.enforcer.disconnect(process, 'all'), { tcp: 1, udp: 1 }, 'the other, and the socket for datagrams');
     for (const words of await Promise.all(cut)) {
       t.equal(words.at(-1), 'ECONNRESET');
-      t.ok(words.length < 20);
+      t.ok(words.length < QUESTIONS);
     }
     t.same(await goesOn, Array(10).fill('ok'));
     t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok'], 'it still listens');

@@ -37,7 +37,7 @@ class SetClock {
 /** The ground's enforcer goes by this clock; policies over it, on what the test says is there. */
 function policiesOver(ground: EnforcementGround, clock: SetClock, db = new DatabaseSync(':memory:')): Policies {
   ground.enforcer[Symbol.dispose]();
-  ground.enforcer = new KernelEnforcer(ground.accounting, () => clock.nowMs());
+  ground.enforcer = new KernelEnforcer(ground.accounting, { nowMs: () => clock.nowMs() });
   const logger = pino({ level: 'silent' });
   const policies = new Policies({
     enforcer: ground.enforcer,
