@@ -4,6 +4,7 @@ import type { Accounting } from './accounting.ts';
 import { addCounters, makeCounters, payloadOf, relayedOf, sharesOf, wireOf } from './counters.ts';
 import { type Balance, DoubleEntry, kernelProcess } from './double-entry.ts';
 import { Events } from './events.ts';
+import type { Fingerprints } from './fingerprints.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
@@ -26,6 +27,8 @@ export interface AgentOptions {
   books: InterfaceBooks;
   /** The kernel's flow table; null leaves the relay ledger out. */
   flows: FlowTable | null;
+  /** Compares the content of suspected flows; null where that isn't asked for. */
+  fingerprints: Fingerprints | null;
   policies: Policies;
   users: Users;
   clock: Clock;
@@ -141,6 +144,7 @@ export class Agent implements Readings, AsyncDisposable {
           flows: options.flows,
           processes: this.#table,
           ledger: new RelayLedger({ isDeclared: ({ pid, name }) => this.#isDeclared(pid, name) }),
+          fingerprints: options.fingerprints,
           clock: () => ({ nowMs: clock.nowMs(), monotonicNs: Number(process.hrtime.bigint()) }),
           billed: (record, delta) => this.#totals.charge(record, delta),
         })
@@ -247,7 +251,7 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   status(): Status {
-    const { accounting, version, kernel, intervalSeconds } = this.#options;
+    const { accounting, fingerprints, version, kernel, intervalSeconds } = this.#options;
     const balance = this.#balance();
     const records = [...this.#table.records()];
     const live = records.filter(({ exitedAtMs }) => exitedAtMs === null).length;
@@ -265,6 +269,7 @@ export class Agent implements Readings, AsyncDisposable {
         forgottenEarly: this.#totals.forgottenEarly,
       },
       tableSize: this.#table.size,
+      fingerprints,
     });
   }
 

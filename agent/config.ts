@@ -26,6 +26,8 @@ export interface Config {
   services: string[];
   /** Whether the catalogue of known programs is used. */
   profiles: boolean;
+  /** Whether the content of suspected flows is compared, by keyed hashes that stay in the kernel. */
+  fingerprints: boolean;
   /** Takes everything out of the kernel when the agent stops. */
   detachOnExit: boolean;
   /** Programs and executables that nobody kills, cuts off or caps without force. */
@@ -65,6 +67,11 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
     kind: 'flag',
     help: 'names known programs by their profiles (default; --no-profiles: by executable)',
   },
+  fingerprints: {
+    key: 'fingerprints',
+    kind: 'flag',
+    help: 'compares what suspected relays send with what came in, by hashes of samples (default: off)',
+  },
   protected: {
     key: 'protected',
     kind: 'strings',
@@ -87,6 +94,7 @@ const DEFAULTS: Config = {
   metricsPerProcess: false,
   services: [],
   profiles: true,
+  fingerprints: false,
   detachOnExit: false,
   protected: [],
   policies: new Map(),

@@ -104,6 +104,14 @@ export class FlowTable {
     return { flows, pairs };
   }
 
+  /** Who a flow is; undefined once it was given back, and for what is no id. */
+  identify(id: number): FlowIdentity | undefined {
+    const index = id % TWO_32;
+    if (!(index > 0 && index < this.#end())) return undefined;
+    this.#reach(index + 1);
+    return this.#idOf(index) === id ? this.#identityOf(index) : undefined;
+  }
+
   /**
    * Gives back what is over: the kernel starts anew at these indices.
    * @param isOver asked for every flow in the table, of which it sees as much as it takes to tell

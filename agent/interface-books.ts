@@ -76,6 +76,9 @@ const COUNT_AS_HANDED: ReadonlySet<string> = new Set(['virtio_net', 'xen-netfron
 
 const NO_BASELINE = { rxBytes: 0, rxPackets: 0, txBytes: 0, txPackets: 0 };
 const ARPHRD_LOOPBACK = 772;
+const ETHERNET_HEADER_BYTES = 14; // hard_header_len has room for the tunnel's headers, too
+/** Kind of device that counts one direction without the link header. */
+const HEADLESS = { rx: 'bridge', tx: 'vxlan' } as const;
 
 /** RL_INTERFACE_SETS and RL_INTERFACE_WAYS in relayledger.h. */
 const WAYS = 8;
@@ -217,8 +220,8 @@ export class InterfaceBooks {
     const bytes = this.#maps.baselines.lookup(key);
     const base = bytes ? readRlInterfaceBaseline(viewOf(bytes), 0) : NO_BASELINE;
     const line = (direction: Direction, ownBytes: number, ownPackets: number): InterfaceReconciliation => {
-      const [leastBytes, leastPackets] = asCountedBy(device, seen[direction].before);
-      const [mostBytes, mostPackets] = asCountedBy(device, seen[direction].after);
+      const [leastBytes, leastPackets] = asCountedBy(device, seen[direction].before, direction);
+      const [mostBytes, mostPackets] = asCountedBy(device, seen[direction].after, direction);
       const seenBytes = clamp(ownBytes, leastBytes, mostBytes);
       const counters = { interfaceBytes: ownBytes, interfacePackets: ownPackets };
       const ours = { seenBytes, seenPackets: clamp(ownPackets, leastPackets, mostPackets) };
@@ -242,8 +245,8 @@ export class InterfaceBooks {
       };
       const name = this.#maps.names.lookup(key); // none: nothing has passed yet
       const device = name ? readRlInterfaceName(viewOf(name), 0) : undefined;
-      const [rxBytes, rxPackets] = device ? asCountedBy(device, after.rx) : [0, 0];
-      const [txBytes, txPackets] = device ? asCountedBy(device, after.tx) : [0, 0];
+      const [rxBytes, rxPackets] = device ? asCountedBy(device, after.rx, 'rx') : [0, 0];
+      const [txBytes, txPackets] = device ? asCountedBy(device, after.tx, 'tx') : [0, 0];
       put(RL_INTERFACE_BASELINE_OFFSET.rxBytes, own.rxBytes, rxBytes);
       put(RL_INTERFACE_BASELINE_OFFSET.rxPackets, own.rxPackets, rxPackets);
       put(RL_INTERFACE_BASELINE_OFFSET.txBytes, own.txBytes, txBytes);
@@ -306,11 +309,18 @@ export class InterfaceBooks {
 }
 
 /** The device hooks' figures in the way in which this device's own counters count. */
-export function asCountedBy(device: RlInterfaceName, side: Seen): [bytes: number, packets: number] {
-  // loopback_xmit() counts after taking the link header off.
-  if (device.type === ARPHRD_LOOPBACK) {
-    return [side.deviceBytes - side.devicePackets * device.hardHeaderLength, side.devicePackets];
+export function asCountedBy(
+  device: RlInterfaceName,
+  side: Seen,
+  direction: Direction,
+): [bytes: number, packets: number] {
+  // vxlan_rcv() counts after taking the link header off, and before packets become super-packets.
+  if (device.kind === 'vxlan' && direction === 'rx') {
+    return [side.ipBytes + side.nonIpBytes, side.ipPackets + side.nonIpPackets];
   }
+  // So does loopback_xmit(); br_pass_frame_up() and vxlan_xmit_one() likewise, each in its direction.
+  const headless = device.type === ARPHRD_LOOPBACK || HEADLESS[direction] === device.kind;
+  if (headless) return [side.deviceBytes - side.devicePackets * ETHERNET_HEADER_BYTES, side.devicePackets];
   if (device.driver === '' || COUNT_AS_HANDED.has(device.driver)) return [side.deviceBytes, side.devicePackets];
   return [side.segmentedBytes, side.ipPackets - side.loopedPackets + side.nonIpPackets];
 }

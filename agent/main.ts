@@ -17,6 +17,7 @@ import { type Config, describeOptions, readConfig } from './config.ts';
 import { HostControl } from './control.ts';
 import { KernelEnforcer } from './enforcement/kernel-enforcer.ts';
 import { AgentError } from './errors.ts';
+import { Fingerprints } from './fingerprints.ts';
 import { FlowTable } from './flow-table.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
@@ -72,6 +73,11 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup }));
   removesAtEnd = config.detachOnExit || !accounting.adopted;
   for (const { feature, consequence, reason } of accounting.missing) logger.warn({ feature, reason }, consequence);
+  const fingerprints = config.fingerprints ? stack.use(new Fingerprints(cgroup)) : null;
+  if (fingerprints?.missing) {
+    const { feature, consequence, reason } = fingerprints.missing;
+    logger.warn({ feature, reason }, consequence);
+  }
   store.beginEpoch(`${bootId()}:${accounting.sinceNs}`, Date.now());
 
   const maps = {
@@ -123,6 +129,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
       store,
       books,
       flows,
+      fingerprints,
       policies,
       users,
       clock,

@@ -13,6 +13,7 @@ import {
   WIRE_TX_PACKETS,
 } from './counters.ts';
 import { Exposition, label } from './exposition.ts';
+import { writeFingerprints } from './fingerprint-metrics.ts';
 import { COUNTED_REASONS } from './kernel-row.ts';
 import { type PolicySeries, writePolicies } from './policies/policy-metrics.ts';
 import type { Process, Status, UnattributedTraffic, Verdict } from './readings.ts';
@@ -141,6 +142,7 @@ export class Metrics {
     if (input.processes) writeProcesses(out, input.processes);
     writeAgent(out, input.status, dropped, this.#highWater);
     writePolicies(out, input.policies, input.policyErrors);
+    if (input.status.fingerprints) writeFingerprints(out, input.status.fingerprints);
     const pruned = 'relayledger_history_rows_pruned_total';
     out.family(pruned, 'counter', 'Rows of the history that went before their time, because there were too many.');
     out.sample(pruned, '', input.historyRowsPruned);

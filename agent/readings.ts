@@ -164,6 +164,16 @@ export interface RelayReading {
   lagMedianMs: number;
   /** Sends that were matched with a receive. */
   events: number;
+  /** Only where content was compared: the option `fingerprints`. */
+  fingerprints?: FingerprintReading;
+}
+
+/** Sampled pieces of content that were compared, by keyed hashes. */
+export interface FingerprintReading {
+  receivedPieces: number;
+  sentPieces: number;
+  /** Of those sent: they had come in before, on what it relays from. */
+  matchedPieces: number;
 }
 
 export interface ProgramStatus {
@@ -216,6 +226,19 @@ export interface Reconciliation {
   errorBytes: number;
 }
 
+/** How the comparison of content is doing; pieces and bytes since the agent started. */
+export interface FingerprintStatus extends FingerprintReading {
+  /** Its programs are attached while anybody is suspected. */
+  attached: boolean;
+  /** Suspected pairs of flows that are looked at, and those that there is no room for. */
+  pairs: number;
+  pairsWaiting: number;
+  /** Came in, and had to make room before they were looked for long enough. */
+  evictedPieces: number;
+  /** Payload of those pairs beyond what is looked at in a second. */
+  skippedBytes: number;
+}
+
 export interface Status {
   version: string;
   kernel: string;
@@ -241,6 +264,8 @@ export interface Status {
     /** Ended ones that were forgotten before their 15 minutes were over, because there were too many. */
     forgottenEarly: number;
   };
+  /** null where the option `fingerprints` is off. */
+  fingerprints: FingerprintStatus | null;
 }
 
 export interface AgentEvent {

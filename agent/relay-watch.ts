@@ -1,5 +1,6 @@
 import { type Counters, makeCounters, relayedAt, relayedOf } from './counters.ts';
 import { EarlyFlows } from './early-flows.ts';
+import type { Fingerprints } from './fingerprints.ts';
 import { type FlowReading, type FlowState, isDatagram, type PairReading } from './flow-reading.ts';
 import type { FlowTable } from './flow-table.ts';
 import { PipeEnds } from './pipe-ends.ts';
@@ -20,6 +21,8 @@ export interface RelayWatchOptions {
   flows: FlowTable;
   processes: ProcessTable;
   ledger: RelayLedger;
+  /** Compares the content of suspected flows; null where that isn't asked for. */
+  fingerprints: Pick<Fingerprints, 'read' | 'watch'> | null;
   clock: () => ClockPair;
   /** A process's relayed bytes rose; the vector is used again. */
   billed: (record: ProcessRecord, delta: Counters) => void;
@@ -79,10 +82,37 @@ export class RelayWatch {
     }
     for (const record of this.#ended) this.#update(record, [], [], now);
     this.#ended.clear();
+    this.#compare();
     const changes = ledger.judge(now.nowMs, isSecondLook);
+    this.#look(now.nowMs);
     for (const record of this.#told) this.#bill(record);
     this.recycle();
     return changes;
+  }
+
+  /** Tells the ledger what has been compared. */
+  #compare(): void {
+    const read = this.#options.fingerprints?.read() ?? [];
+    this.#options.ledger.compare(
+      read.map(({ flow, received, sent, matchedFrom }) => ({
+        flow: this.#idOf(flow),
+        received,
+        sent,
+        matchedFrom: new Map([...matchedFrom].map(([source, count]) => [this.#idOf(source), count])),
+      })),
+    );
+  }
+
+  /** Has those compared that are suspected. */
+  #look(nowMs: number): void {
+    const { fingerprints, ledger, flows } = this.#options;
+    if (!fingerprints) return;
+    const pairs = ledger.suspectedPairs().flatMap((pair) => {
+      const source = flows.identify(Number(pair.source));
+      const destination = flows.identify(Number(pair.destination));
+      return source && destination ? [{ source, destination }] : [];
+    });
+    fingerprints.watch(pairs, nowMs);
   }
 
   /** To be called when a process has ended; its last flows are read at the next poll. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Accounting } from './accounting.ts';
 import type { Balance } from './double-entry.ts';
+import type { Fingerprints } from './fingerprints.ts';
 import { toIso } from './process-description.ts';
 import type { Status } from './readings.ts';
 
@@ -14,13 +15,14 @@ export interface StatusInput {
   processes: Status['processes'];
   /** Entries of the kernel's process table. */
   tableSize: number;
+  fingerprints: Fingerprints | null;
 }
 
 const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flow', 'pair'] as const;
 
 /** `GET /v1/status`: what is attached and full, what was lost, and whether the books balance. */
 export function describeStatus(input: StatusInput): Status {
-  const { accounting, balance, version, kernel, startedAt, poll, processes, tableSize } = input;
+  const { accounting, balance, version, kernel, startedAt, poll, processes, tableSize, fingerprints } = input;
   const { accounts, unattributed, reconciliation, totals } = balance;
   const statsEnabled = readSysctl('/proc/sys/kernel/bpf_stats_enabled') === '1';
   return {
@@ -48,11 +50,12 @@ export function describeStatus(input: StatusInput): Status {
     })),
     lost: LOST_REASONS.map((reason, index) => ({ reason, count: totals.lost[index] ?? 0 })),
     unattributed,
-    missing: [...accounting.missing],
+    missing: [...accounting.missing, ...(fingerprints?.missing ? [fingerprints.missing] : [])],
     interfaces: accounts.flatMap(({ lines }) => lines),
     reconciliation,
     poll,
     processes,
+    fingerprints: fingerprints?.status() ?? null,
   };
 }
 

@@ -8,14 +8,19 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const SOURCE = join(import.meta.dirname, 'relayledger.bpf.c');
-const OBJECT = join(import.meta.dirname, 'objects', 'relayledger.bpf.o');
+/** Each becomes an object of its own. */
+const SOURCES = ['relayledger', 'fingerprints'];
+const OBJECTS = join(import.meta.dirname, 'objects');
 const LAYOUTS = join(import.meta.dirname, 'layouts.ts');
 
 /** clang's define for bpf_tracing.h; the programs use nothing that differs between the architectures. */
 const ARCHITECTURE = '-D__TARGET_ARCH_x86';
 
-function compile(object: string): void {
+function objectIn(folder: string, source: string): string {
+  return join(folder, `${source}.bpf.o`);
+}
+
+function compile(source: string, object: string): void {
   execFileSync('mkdir', ['-p', join(object, '..')]);
   const warnings = ['-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-sign-compare', '-Werror'];
   const target = ['-target', 'bpf', '-mcpu=v3', ARCHITECTURE];
@@ -24,15 +29,18 @@ function compile(object: string): void {
   const options = { cwd: import.meta.dirname, stdio: 'inherit' } as const;
   execFileSync(
     'clang-19',
-    ['-g', '-O2', ...place, ...target, ...warnings, '-c', 'relayledger.bpf.c', '-o', object],
+    ['-g', '-O2', ...place, ...target, ...warnings, '-c', `${source}.bpf.c`, '-o', object],
     options,
   );
   execFileSync('llvm-strip-19', ['-g', object], options);
 }
 
-function generateLayouts(object: string, out: string): void {
+/** Compiles all sources into the folder, and generates the layouts from what came of it. */
+function build(folder: string, layouts: string): void {
+  const objects = SOURCES.map((source) => objectIn(folder, source));
+  for (const source of SOURCES) compile(source, objectIn(folder, source));
   const generator = join(import.meta.dirname, 'generate-layouts.ts');
-  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', generator, object, '--out', out], {
+  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', generator, ...objects, '--out', layouts], {
     stdio: 'inherit',
   });
 }
@@ -40,19 +48,17 @@ function generateLayouts(object: string, out: string): void {
 function check(): void {
   const folder = mkdtempSync(join(tmpdir(), 'relayledger-build-'));
   try {
-    const object = join(folder, 'relayledger.bpf.o');
     const layouts = join(folder, 'layouts.ts');
-    compile(object);
-    generateLayouts(object, layouts);
+    build(folder, layouts);
     const stale = [
-      [object, OBJECT],
+      ...SOURCES.map((source) => [objectIn(folder, source), objectIn(OBJECTS, source)]),
       [layouts, LAYOUTS],
     ].filter(([fresh, committed]) => !readFileSync(fresh as string).equals(readFileSync(committed as string)));
     if (stale.length === 0) {
       console.log('build: the committed objects and layouts match their sources');
       return;
     }
-    for (const [, committed] of stale) console.error(`build: ${committed} differs from what ${SOURCE} gives`);
+    for (const [, committed] of stale) console.error(`build: ${committed} differs from what its sources give`);
     console.error('build: run `npm run build:bpf` and commit the result');
     process.exitCode = 1;
   } finally {
@@ -63,6 +69,5 @@ function check(): void {
 if (process.argv.includes('--check')) {
   check();
 } else {
-  compile(OBJECT);
-  generateLayouts(OBJECT, LAYOUTS);
+  build(OBJECTS, LAYOUTS);
 }

@@ -23,6 +23,9 @@ static __always_inline void name_interface(struct rl_interface_key *key, struct 
 	const char *driver = BPF_CORE_READ(dev, dev.parent, driver, name);
 	if (driver)
 		bpf_probe_read_kernel_str(name.driver, sizeof(name.driver), driver);
+	const char *kind = BPF_CORE_READ(dev, rtnl_link_ops, kind);
+	if (kind)
+		bpf_probe_read_kernel_str(name.kind, sizeof(name.kind), kind);
 	if (bpf_map_update_elem(&interface_names, key, &name, BPF_ANY))
 		count_lost(RL_LOST_INTERFACE);
 }

@@ -401,6 +401,9 @@ struct device {
 	struct device *parent;
 	struct device_driver *driver;
 };
+struct rtnl_link_ops {
+	const char *kind;
+};
 struct net_device {
 	char name[16];
 	int ifindex;
@@ -408,6 +411,7 @@ struct net_device {
 	unsigned short type;
 	unsigned short hard_header_len;
 	possible_net_t nd_net;
+	struct rtnl_link_ops *rtnl_link_ops;
 	struct device dev;
 };
 

@@ -486,21 +486,23 @@ export function readRlInterfaceKey(view: DataView, offset: number): RlInterfaceK
   };
 }
 
-/** `struct rl_interface_name`, 40 bytes. */
+/** `struct rl_interface_name`, 56 bytes. */
 export interface RlInterfaceName {
   readonly netns: number;
   readonly type: number;
   readonly hardHeaderLength: number;
   readonly name: string;
   readonly driver: string;
+  readonly kind: string;
 }
-export const RL_INTERFACE_NAME_SIZE = 40;
+export const RL_INTERFACE_NAME_SIZE = 56;
 export const RL_INTERFACE_NAME_OFFSET = {
   netns: 0,
   type: 4,
   hardHeaderLength: 6,
   name: 8,
   driver: 24,
+  kind: 40,
 } as const;
 export function readRlInterfaceName(view: DataView, offset: number): RlInterfaceName {
   return {
@@ -509,6 +511,7 @@ export function readRlInterfaceName(view: DataView, offset: number): RlInterface
     hardHeaderLength: view.getUint16(offset + 6, true),
     name: readText(view, offset + 8, 16),
     driver: readText(view, offset + 24, 16),
+    kind: readText(view, offset + 40, 16),
   };
 }
 
@@ -710,6 +713,109 @@ export function readRlPolicy(view: DataView, offset: number): RlPolicy {
     quotaPassedBytes: readArray(2, (i) => readU64(view, offset + 288 + i * 8)),
     quotaClockNs: view.getBigUint64(offset + 304, true),
     allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 128)),
+  };
+}
+
+/** `struct rl_print`, 16 bytes. */
+export interface RlPrint {
+  readonly tag: number;
+  readonly state: number;
+}
+export const RL_PRINT_SIZE = 16;
+export const RL_PRINT_OFFSET = {
+  tag: 0,
+  state: 8,
+} as const;
+export function readRlPrint(view: DataView, offset: number): RlPrint {
+  return {
+    tag: readU64(view, offset),
+    state: readU64(view, offset + 8),
+  };
+}
+
+/** `struct rl_print_flow`, 568 bytes. */
+export interface RlPrintFlow {
+  readonly process: number;
+  readonly received: number;
+  readonly sent: number;
+  readonly evicted: number;
+  readonly skippedBytes: number;
+  readonly second: readonly number[];
+  readonly looked: readonly number[];
+  readonly matchedFrom: readonly number[];
+}
+export const RL_PRINT_FLOW_SIZE = 568;
+export const RL_PRINT_FLOW_OFFSET = {
+  process: 0,
+  received: 8,
+  sent: 16,
+  evicted: 24,
+  skippedBytes: 32,
+  second: 40,
+  looked: 48,
+  matchedFrom: 56,
+} as const;
+export function readRlPrintFlow(view: DataView, offset: number): RlPrintFlow {
+  return {
+    process: view.getUint32(offset, true),
+    received: readU64(view, offset + 8),
+    sent: readU64(view, offset + 16),
+    evicted: readU64(view, offset + 24),
+    skippedBytes: readU64(view, offset + 32),
+    second: readArray(2, (i) => view.getUint32(offset + 40 + i * 4, true)),
+    looked: readArray(2, (i) => view.getUint32(offset + 48 + i * 4, true)),
+    matchedFrom: readArray(128, (i) => view.getUint32(offset + 56 + i * 4, true)),
+  };
+}
+
+/** `struct rl_print_peer`, 32 bytes. */
+export interface RlPrintPeer {
+  readonly cookie: bigint;
+  readonly port: number;
+  readonly address: Uint8Array;
+}
+export const RL_PRINT_PEER_SIZE = 32;
+export const RL_PRINT_PEER_OFFSET = {
+  cookie: 0,
+  port: 8,
+  address: 16,
+} as const;
+export function readRlPrintPeer(view: DataView, offset: number): RlPrintPeer {
+  return {
+    cookie: view.getBigUint64(offset, true),
+    port: view.getUint16(offset + 8, true),
+    address: readBytes(view, offset + 16, 16),
+  };
+}
+
+/** `struct rl_print_set`, 64 bytes. */
+export interface RlPrintSet {
+  readonly way: readonly RlPrint[];
+}
+export const RL_PRINT_SET_SIZE = 64;
+export const RL_PRINT_SET_OFFSET = {
+  way: 0,
+} as const;
+export function readRlPrintSet(view: DataView, offset: number): RlPrintSet {
+  return {
+    way: readArray(4, (i) => readRlPrint(view, offset + i * 16)),
+  };
+}
+
+/** `struct rl_print_socket`, 8 bytes. */
+export interface RlPrintSocket {
+  readonly number: number;
+  readonly byPeer: number;
+}
+export const RL_PRINT_SOCKET_SIZE = 8;
+export const RL_PRINT_SOCKET_OFFSET = {
+  number: 0,
+  byPeer: 4,
+} as const;
+export function readRlPrintSocket(view: DataView, offset: number): RlPrintSocket {
+  return {
+    number: view.getUint32(offset, true),
+    byPeer: view.getUint32(offset + 4, true),
   };
 }
 
@@ -1458,13 +1564,14 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_interface_name',
-    size: 40,
+    size: 56,
     fields: {
       netns: [0, 'u32'],
       type: [4, 'u16'],
       hard_header_length: [6, 'u16'],
       name: [8, 'char[16]'],
       driver: [24, 'char[16]'],
+      kind: [40, 'char[16]'],
     },
   },
   {
@@ -1551,6 +1658,54 @@ export const layouts: readonly Layout[] = [
       quota_clock_ns: [304, 's64'],
       reserved_state: [312, 'u64'],
       allowances: [320, 'struct rl_allowance[2]'],
+    },
+  },
+  {
+    struct: 'rl_print',
+    size: 16,
+    fields: {
+      tag: [0, 'u64'],
+      state: [8, 'u64'],
+    },
+  },
+  {
+    struct: 'rl_print_flow',
+    size: 568,
+    fields: {
+      process: [0, 'u32'],
+      reserved: [4, 'u32'],
+      received: [8, 'u64'],
+      sent: [16, 'u64'],
+      evicted: [24, 'u64'],
+      skipped_bytes: [32, 'u64'],
+      second: [40, 'u32[2]'],
+      looked: [48, 'u32[2]'],
+      matched_from: [56, 'u32[128]'],
+    },
+  },
+  {
+    struct: 'rl_print_peer',
+    size: 32,
+    fields: {
+      cookie: [0, 'u64'],
+      port: [8, 'u16'],
+      reserved: [10, 'u16[3]'],
+      address: [16, 'u8[16]'],
+    },
+  },
+  {
+    struct: 'rl_print_set',
+    size: 64,
+    fields: {
+      way: [0, 'struct rl_print[4]'],
+    },
+  },
+  {
+    struct: 'rl_print_socket',
+    size: 8,
+    fields: {
+      number: [0, 'u32'],
+      by_peer: [4, 'u32'],
     },
   },
   {

@@ -18,7 +18,7 @@
 /* A thread that sends within this time of a receive sends what it received, if anything. */
 #define THREAD_REACH_NS 20000000ULL
 /* A credit older than this when more comes is not going to be passed on: the longest that held relays hold. */
-#define HOLD_NS 8000000000ULL
+#define HOLD_NS 16000000000ULL
 /* The most that a flow can owe: larger than any socket buffer, and than what a relay holds in memory. */
 #define CREDIT_MAX (64ULL << 20)
 /* What is missing from a send is framing up to this many bytes or a sixteenth: no other source is charged for it. */

@@ -325,6 +325,7 @@ struct rl_interface_name {
 	__u16 hard_header_length;
 	char name[RL_NAME_LENGTH];
 	char driver[RL_DRIVER_LENGTH]; /* empty for a device made by software */
+	char kind[RL_NAME_LENGTH];     /* of such a device: bridge, veth … */
 };
 
 /* The interface's own counters when its account began; what came before is not ours to explain. */

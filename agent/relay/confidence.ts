@@ -9,7 +9,7 @@ import type { RelayKind } from './rules.ts';
  * generated ones with two or three calls of their own, of one codec and up to 200 s long, none.
  * On few sends all of that is less sure: the rule of succession for their number, n / (n + 2).
  */
-const RIGHT: Readonly<Record<Exclude<RelayKind, 'undecided'>, number>> = {
+const RIGHT: Readonly<Record<Exclude<RelayKind, 'undecided' | 'verbatim'>, number>> = {
   causal: 56,
   'causal-one-way': 1,
   held: 3,
@@ -23,8 +23,12 @@ const RIGHT: Readonly<Record<Exclude<RelayKind, 'undecided'>, number>> = {
 /** Suspected in the recordings: three relays, until they were ruled or the recording ended, and three other programs. */
 const SUSPECTED = 0.5;
 
+/** Equal content is proof; what may be mistaken is whose it was first. */
+const VERBATIM = 0.99;
+
 /** @param sends those of the direction that were matched with a receive */
 export function confidenceIn(kind: RelayKind, sends: number): number {
+  if (kind === 'verbatim') return VERBATIM; // it doesn't rest on times
   const certainty = kind === 'undecided' ? SUSPECTED : (RIGHT[kind] + 9) / (RIGHT[kind] + 10);
   return Math.round(((certainty * sends) / (sends + 2)) * 1000) / 1000;
 }

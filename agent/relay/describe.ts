@@ -1,6 +1,7 @@
 import type { Billed } from './bill.ts';
 import { confidenceIn, PIPE_CONFIDENCE } from './confidence.ts';
 import type { FlowEvidence } from './evidence.ts';
+import { compare, describeComparison } from './fingerprints.ts';
 import type { Direction } from './groups.ts';
 import type { Finding } from './judgement.ts';
 import { type PipeRelay, roleOfPipe } from './pipes.ts';
@@ -25,7 +26,7 @@ export function describeBilled(process: RelayProcess, billed: Billed): RelayRead
     since: toIso(Math.min(...placements.map(({ pair }) => pair.sinceMs))),
     kind: billed.isChain ? 'chain' : main.kind,
     why: [
-      `${main.why}${inNumbers(direction)}`,
+      `${main.why}${inNumbers(direction)}${comparedInWords(process, direction)}`,
       ...(billed.overheadBytes > 0 ? [OF_A_TUNNEL] : []),
       ...(billed.isChain ? ['another process of this host carries it on'] : []),
     ].join('; '),
@@ -37,6 +38,7 @@ export function describeBilled(process: RelayProcess, billed: Billed): RelayRead
     overheadBytes: billed.overheadBytes,
     fanOut: billed.fanOut,
     ...measuresOf(direction),
+    ...comparisonOf(process, direction),
   };
 }
 
@@ -50,7 +52,7 @@ export function describeSuspicion(process: RelayProcess, finding: Finding): Rela
       Math.min(...direction.edges.map(({ source, destination }) => Math.max(source.firstMs, destination.firstMs))),
     ),
     kind: finding.kind,
-    why: `${finding.why}${inNumbers(direction)}`,
+    why: `${finding.why}${inNumbers(direction)}${comparedInWords(process, direction)}`,
     ...peersOf(direction),
     receivedBytes: 0,
     sentBytes: 0,
@@ -59,6 +61,7 @@ export function describeSuspicion(process: RelayProcess, finding: Finding): Rela
     overheadBytes: 0,
     fanOut: 1,
     ...measuresOf(direction),
+    ...comparisonOf(process, direction),
   }));
 }
 
@@ -136,6 +139,16 @@ function inNumbers(direction: Direction): string {
   const lagText = direction.lagMedianMs < 0.001 ? 'under 1 us' : `${lag} ms`;
   const words = `${percent} % of the bytes, ${lagText} after the receive (median), AUC ${direction.auc.toFixed(2)}`;
   return ` (${words}, ${direction.events} sends)`;
+}
+
+function comparisonOf({ prints }: RelayProcess, direction: Direction): Pick<RelayReading, 'fingerprints'> {
+  const compared = compare(direction, prints.sums);
+  return compared.receivedPieces + compared.sentPieces === 0 ? {} : { fingerprints: compared };
+}
+
+function comparedInWords(process: RelayProcess, direction: Direction): string {
+  const { fingerprints } = comparisonOf(process, direction);
+  return fingerprints ? `; ${describeComparison(fingerprints)}` : '';
 }
 
 function measuresOf(direction: Direction): Pick<RelayReading, 'conservation' | 'auc' | 'lagMedianMs' | 'events'> {

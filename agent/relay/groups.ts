@@ -1,5 +1,5 @@
 import { connectedBy } from './connected.ts';
-import { add, addSizes, type Evidence, type FlowEvidence, type PairEvidence, type SizeSums } from './evidence.ts';
+import { addSizes, type Evidence, type FlowEvidence, type PairEvidence, type SizeSums } from './evidence.ts';
 import { ageAmongMany, ageDistribution, auc, isOneBurst, isPeriodic, percentileMs } from './lag.ts';
 import { agreementByChance, variety } from './sizes.ts';
 
@@ -280,5 +280,10 @@ function sumCounts<T>(items: readonly T[], countsOf: (item: T) => readonly numbe
   const [first, ...rest] = items;
   if (first === undefined) return [];
   // Most directions have one source and one destination: nothing to add, nothing to copy.
-  return rest.reduce((sums, item) => add(sums, countsOf(item)), countsOf(first));
+  if (rest.length === 0) return countsOf(first);
+  const sums = [...countsOf(first)];
+  for (const item of rest) {
+    for (const [index, count] of countsOf(item).entries()) sums[index] = (sums[index] ?? 0) + count;
+  }
+  return sums;
 }

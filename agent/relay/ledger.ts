@@ -3,6 +3,7 @@ import { type Billed, billPlacements, mainRole } from './bill.ts';
 import { PIPE_CONFIDENCE } from './confidence.ts';
 import { describeBilled, describePipe, describeSuspicion, mergeReadings, toIso } from './describe.ts';
 import type { FlowEvidence, PairEvidence } from './evidence.ts';
+import type { FlowPrints } from './fingerprints.ts';
 import { foldRetired, MAX_RETIRED } from './fold.ts';
 import { Hops, type IsDeclared, type Placement } from './hops.ts';
 import type { Finding } from './judgement.ts';
@@ -94,9 +95,24 @@ export class RelayLedger {
       }
       account.process.leave(flow, this.hops.isLocal(flow));
       account.process.flows.delete(id);
+      account.process.prints.delete(id);
       this.drop([flow]);
     }
     for (const account of crowded) this.fold(account);
+  }
+
+  /** What has been compared of the content of flows that `suspectedPairs` named. */
+  compare(prints: readonly FlowPrints[]): void {
+    for (const print of prints) this.owners.get(print.flow)?.process.addPrints(print);
+  }
+
+  /** The pairs of live processes that the last evaluation suspects: content may tell what times and sizes don't. */
+  suspectedPairs(): Pick<PairEvidence, 'source' | 'destination'>[] {
+    return [...this.accounts.values()].flatMap(({ process }) =>
+      process.endedAtMs === null
+        ? process.suspects.flatMap(({ directions }) => directions.flatMap(({ edges }) => edges.map(({ pair }) => pair)))
+        : [],
+    );
   }
 
   /** Forgets a process altogether, with its bill. To be called once nobody will ask for it any more. */
@@ -118,7 +134,8 @@ export class RelayLedger {
   judge(nowMs: number, isSecondLook = false): VerdictChange[] {
     const changed = new Set<Account>();
     for (const account of this.accounts.values()) {
-      if (isSecondLook ? !account.process.hasVotes() : !account.process.needsEvaluation()) continue;
+      if (isSecondLook && !account.process.hasVotes()) continue;
+      if (!account.process.needsEvaluation(nowMs)) continue;
       account.process.evaluate(nowMs);
       changed.add(account);
     }

@@ -1,5 +1,6 @@
 import type { Scope } from '../readings.ts';
 import { type Evidence, type FlowEvidence, flowSince, type PairEvidence, pairKey, pairSince } from './evidence.ts';
+import { type FlowPrints, PrintLog, proveVerbatim } from './fingerprints.ts';
 import { isAmongOneHost, isEdge } from './groups.ts';
 import { type Finding, judgeEvidence } from './judgement.ts';
 
@@ -45,6 +46,8 @@ const WINDOW_MS = 10_000;
 const SNAPSHOT_EVERY_MS = 5_000;
 /** Relays that hold data have sent on what came this long ago. */
 const EARLIER_MS: readonly [number, number] = [1_000, 2_000];
+/** One with more than this is looked at less often than every second: a flood of flows must not take all the agent's time. */
+const PAIRS_PER_SECOND = 1_500;
 /** A poll that comes a little early is still a poll. */
 const JITTER_MS = 500;
 /** Evaluations in a row that must say so. The last one, at the process's end, is enough by itself. */
@@ -64,6 +67,8 @@ export class RelayProcess {
   /** Flows that stand for many retired ones (fold.ts). */
   readonly folded: Set<string> = new Set();
   ruled: Map<string, RuledPair> = new Map();
+  /** What the kernel has compared of flows that were suspected. */
+  readonly prints: PrintLog = new PrintLog();
   /** What the last evaluation suspects. */
   suspects: readonly Finding[] = [];
   /** Exchanged with other hosts, and not relayed, by flows whose evidence is gone. */
@@ -76,6 +81,7 @@ export class RelayProcess {
   private ruledByFlow: Map<string, RuledPair[]> | null = null;
   private suspicion = 0;
   private changed = false;
+  private evaluatedAtMs = 0;
   private evaluatedAtEnd = false;
 
   constructor(key: string, pid: number, name: string) {
@@ -90,14 +96,19 @@ export class RelayProcess {
     if (flows.length > 0 || pairs.length > 0) this.changed = true;
   }
 
+  addPrints(prints: FlowPrints): void {
+    if (this.prints.add(prints)) this.changed = true;
+  }
+
   /** Whether the next evaluation may rule what the last one has found. */
   hasVotes(): boolean {
     return this.votes.size > 0;
   }
 
   /** Whether an evaluation could say something new: the second vote may fall on evidence that no longer changes. */
-  needsEvaluation(): boolean {
+  needsEvaluation(nowMs: number): boolean {
     if (this.endedAtMs !== null) return !this.evaluatedAtEnd;
+    if (nowMs - this.evaluatedAtMs < (1_000 * (this.pairs.size - PAIRS_PER_SECOND)) / PAIRS_PER_SECOND) return false;
     return this.changed || this.votes.size > 0;
   }
 
@@ -121,6 +132,7 @@ export class RelayProcess {
 
   evaluate(nowMs: number): void {
     this.changed = false;
+    this.evaluatedAtMs = nowMs;
     this.evaluatedAtEnd = this.endedAtMs !== null;
     if (this.pairs.size === 0) return;
     const start = this.windowStart(nowMs);
@@ -134,9 +146,13 @@ export class RelayProcess {
     const { flows, pairs } = this;
     const earlier = this.recall(nowMs);
     return [
-      ...judgeEvidence({ flows, pairs, earlier }).map((finding) => ({ finding, fromMs: 0 })),
-      ...(start ? judgeEvidence(this.since(start, earlier)).map((finding) => ({ finding, fromMs: start.atMs })) : []),
+      ...this.judgeView({ flows, pairs, earlier }, 0),
+      ...(start ? this.judgeView(this.since(start, earlier), start.atMs) : []),
     ];
+  }
+
+  private judgeView(view: Evidence, fromMs: number): Dated[] {
+    return proveVerbatim(judgeEvidence(view), this.prints.sums, view).map((finding) => ({ finding, fromMs }));
   }
 
   /** What had been received some time ago; remembers what has been by now. */
@@ -180,6 +196,7 @@ export class RelayProcess {
     this.flows = flows;
     this.pairs = pairs;
     this.ruled = ruled;
+    for (const flow of this.prints.sums.keys()) if (!flows.has(flow)) this.prints.delete(flow);
     this.ruledByFlow = null;
   }
 
@@ -208,6 +225,7 @@ export class RelayProcess {
           votes.set(key, count);
           continue;
         }
+        if (!this.pairs.has(key)) this.pairs.set(key, pair); // proven by content alone
         this.ruled.set(key, {
           source: pair.source,
           destination: pair.destination,

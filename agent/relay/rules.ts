@@ -19,6 +19,7 @@ export type RelayKind =
   | 'compressed'
   | 'conference'
   | 'pipe'
+  | 'verbatim'
   | 'undecided';
 
 export interface Ruling {
@@ -149,8 +150,7 @@ export const RULES: readonly Rule[] = [
     kind: 'held-datagrams',
     why: 'the datagrams that come in go out with the same varying sizes, though they are held for some time',
     holds: ({ main, twoWay }) =>
-      main.every((d) => d.datagrams && isUpToDate(d, FULLY_CONSERVED_DATAGRAMS) && d.sizeVariety >= SIZE_VARIETY) &&
-      sizesAgree(main, twoWay),
+      main.every((d) => d.datagrams && isAllGone(d) && d.sizeVariety >= SIZE_VARIETY) && sizesAgree(main, twoWay),
   },
   {
     verdict: 'relay',
@@ -242,18 +242,19 @@ export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
 
 /**
  * One way, at a constant pace: a stream of its own in step with one that it hears keeps time as well as a relay does. It
- * carries as much only by and large, and its sizes are others.
+ * carries as much only by and large, and its datagrams have other sizes.
  */
 function isInStep(direction: Direction): boolean {
   if (!direction.periodic) return false;
   const { sizes, datagrams } = direction;
-  if (sizes !== null && sizes.correlation < UNRELATED_CORRELATION) return true;
-  return isBeat(direction) || (!datagrams && !conserves(direction, FULLY_CONSERVED) && !sizesFollow(direction));
+  // A stream may be cut anew on its way, a datagram is not.
+  if (datagrams) return sizes !== null && sizes.correlation < UNRELATED_CORRELATION;
+  return isBeat(direction) || (!conserves(direction, FULLY_CONSERVED) && !sizesFollow(direction));
 }
 
 /** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
-function isBeat({ periodic, sizes, received, receives, datagrams }: Direction): boolean {
-  return !datagrams && periodic && sizes === null && received < BEAT_BYTES * receives;
+function isBeat({ sizes, received, receives }: Direction): boolean {
+  return sizes === null && received < BEAT_BYTES * receives;
 }
 
 function followsWeakly(direction: Direction): boolean {
@@ -289,6 +290,11 @@ function isEqual(direction: Direction): boolean {
   if (conserves(direction, FULLY_CONSERVED)) return true;
   const { received, sent } = direction;
   return conserves(direction, WELL_CONSERVED) && Math.min(received, sent) >= EQUAL_VOLUMES * Math.max(received, sent);
+}
+
+/** Where calls are held alike, credit of one may be spent on another: then what came and what went is equal as a whole. */
+function isAllGone(direction: Direction): boolean {
+  return isUpToDate(direction, FULLY_CONSERVED_DATAGRAMS) || isEqual(direction);
 }
 
 /** As `conserves`, but for what may still be held. */

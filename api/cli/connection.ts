@@ -86,8 +86,18 @@ export interface Connection {
   socketPath: string | null;
 }
 
+/** `policies --socket PATH remove NAME`: what stands before the inner command is meant for it too. */
+function takeFromParent(command: Command): void {
+  for (const name of ['socket', 'url', 'tokenFile', 'config', 'json']) {
+    const { parent } = command;
+    if (parent?.getOptionValueSource(name) !== 'cli' || command.getOptionValueSource(name) === 'cli') continue;
+    command.setOptionValueWithSource(name, parent.getOptionValue(name), 'cli');
+  }
+}
+
 /** The agent that a command's options, environment and configuration name. */
 export async function connectionOf(command: Command): Promise<Connection> {
+  takeFromParent(command);
   const options = command.opts<ConnectionOptions>();
   const socketFlag = command.getOptionValueSource('socket') === 'cli';
   const urlFlag = command.getOptionValueSource('url') === 'cli';

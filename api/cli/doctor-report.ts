@@ -95,6 +95,18 @@ function bookLines(status: Status): string[] {
   return lines;
 }
 
+function fingerprintLines({ fingerprints }: Status): string[] {
+  if (fingerprints === null) return ['Content of suspected relays: not compared (--fingerprints would).'];
+  const { attached, pairs, pairsWaiting, sentPieces, matchedPieces, evictedPieces, skippedBytes } = fingerprints;
+  const waiting = pairsWaiting === 0 ? '' : `, ${formatCount(pairsWaiting)} more wait for room`;
+  const now = attached ? `${formatCount(pairs)} pairs at the moment${waiting}` : 'nobody is suspected at the moment';
+  return [
+    `Content of suspected relays: compared, by keyed hashes of samples; ${now}.`,
+    `  ${formatCount(matchedPieces)} of ${formatCount(sentPieces)} pieces sent had come in; ` +
+      `${formatCount(evictedPieces)} made room too early, ${formatBytes(skippedBytes)} were not looked at`,
+  ];
+}
+
 /** Whether something is wrong that makes the numbers wrong. A missing feature is not: it is known and compensated. */
 export function isHealthy(status: Status): boolean {
   return status.programs.every(({ attached }) => attached) && status.lost.every(({ count }) => count === 0);
@@ -105,7 +117,7 @@ export function doctorLines(status: Status): string[] {
   const verdict = isHealthy(status)
     ? 'Everything that can be attached is attached, and nothing was lost.'
     : 'Something is wrong: see NOT ATTACHED and LOST.';
-  const sections = [agentLines, hookLines, missingLines, lostLines, mapLines, bookLines];
+  const sections = [agentLines, hookLines, missingLines, lostLines, mapLines, fingerprintLines, bookLines];
   const lines = sections.flatMap((section) => [...section(status), '']);
   return [...lines, verdict].map(printable);
 }

@@ -1,6 +1,18 @@
-import type { Relay, RelayPeer, RelayReading, Role, Verdict } from '../../agent/readings.ts';
+import type { FingerprintReading, Relay, RelayPeer, RelayReading, Role, Verdict } from '../../agent/readings.ts';
 import type { Schema } from './schema.ts';
-import { array, bytes, describes, instant, integer, nullable, number, object, oneOf, string } from './schema.ts';
+import {
+  array,
+  bytes,
+  describes,
+  instant,
+  integer,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  string,
+} from './schema.ts';
 import { scopeSchema } from './traffic.ts';
 
 export const verdictSchema: Schema<Verdict> = oneOf(
@@ -53,6 +65,22 @@ const relayPeerSchema = describes<RelayPeer>()(
   ),
 );
 
+export const fingerprintPieces: Record<keyof FingerprintReading, Schema<number>> = {
+  receivedPieces: integer({ minimum: 0, description: 'Of what came in' }),
+  sentPieces: integer({ minimum: 0, description: 'Of what went out' }),
+  matchedPieces: integer({ minimum: 0, description: 'Of what went out: the same had come in before' }),
+};
+
+const fingerprintReadingSchema = describes<FingerprintReading>()(
+  object(fingerprintPieces, {
+    title: 'FingerprintReading',
+    description:
+      'How many sampled pieces of content were compared, by keyed hashes that never leave the kernel; only with the ' +
+      'option fingerprints, and only of flows that were suspected. Half of what went out proves a relay, less nothing: ' +
+      'it may have been encrypted anew',
+  }),
+);
+
 export const relayReadingSchema: Schema<RelayReading> = describes<RelayReading>()(
   object(
     {
@@ -66,8 +94,9 @@ export const relayReadingSchema: Schema<RelayReading> = describes<RelayReading>(
       kind: string({
         description:
           'How it relays, in a word: causal (right after it came in), held (later, but exactly it), framed (with some ' +
-          'bytes added to or taken from each message), compressed, chain (together with another process of this host) …',
-        examples: ['causal', 'held', 'framed', 'compressed', 'chain'],
+          'bytes added to or taken from each message), compressed, chain (together with another process of this host), verbatim (its ' +
+          'times prove nothing, but the content is the same) …',
+        examples: ['causal', 'held', 'framed', 'compressed', 'chain', 'verbatim'],
       }),
       why: string({ description: 'Why it is judged so, in words' }),
       from: array(relayPeerSchema, { description: 'Peers that it receives from, the most important ones first' }),
@@ -104,6 +133,7 @@ export const relayReadingSchema: Schema<RelayReading> = describes<RelayReading>(
         description: 'Half of the sends came at most so long after the receive that they pass on, in milliseconds',
       }),
       events: integer({ minimum: 0, description: 'Sends that were matched with a receive: what all this rests on' }),
+      fingerprints: optional(fingerprintReadingSchema),
     },
     {
       title: 'RelayReading',

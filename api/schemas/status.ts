@@ -1,5 +1,6 @@
 import type {
   AgentEvent,
+  FingerprintStatus,
   InterfaceReconciliation,
   MapStatus,
   MissingFeature,
@@ -7,6 +8,7 @@ import type {
   Reconciliation,
   Status,
 } from '../../agent/readings.ts';
+import { fingerprintPieces } from './relay.ts';
 import type { Schema } from './schema.ts';
 import {
   array,
@@ -108,6 +110,24 @@ const lostSchema = describes<{ reason: string; count: number }>()(
   ),
 );
 
+const fingerprintStatusSchema = describes<FingerprintStatus>()(
+  object(
+    {
+      attached: boolean({ description: 'Whether its programs run; they do while anybody is suspected' }),
+      pairs: integer({ minimum: 0, description: 'Suspected pairs of flows that are looked at' }),
+      pairsWaiting: integer({ minimum: 0, description: 'Suspected pairs of flows that there is no room for' }),
+      ...fingerprintPieces,
+      evictedPieces: integer({ minimum: 0, description: 'Came in, and made room before they were looked for in full' }),
+      skippedBytes: bytes('Payload of those pairs beyond what is looked at in a second'),
+    },
+    {
+      title: 'FingerprintStatus',
+      description:
+        'Comparison of what suspected flows send with what came in, by sampled pieces, since the agent started',
+    },
+  ),
+);
+
 export const statusSchema: Schema<Status> = describes<Status>()(
   object(
     {
@@ -143,6 +163,7 @@ export const statusSchema: Schema<Status> = describes<Status>()(
         },
         { description: 'How many processes are held' },
       ),
+      fingerprints: nullable(fingerprintStatusSchema),
     },
     { title: 'Status', description: 'What the agent does, what it cannot do, and whether its books balance' },
   ),

@@ -31,6 +31,7 @@ t.test('without any option the documented defaults hold', async (t) => {
     detachOnExit: false,
     services: [],
     profiles: true,
+    fingerprints: false,
     protected: [],
     policies: new Map(),
   });
@@ -112,6 +113,14 @@ const LAYERS: readonly {
     variable: 'true',
     argv: ['--no-profiles'],
     values: [false, true, false],
+  },
+  {
+    flag: 'fingerprints',
+    key: 'fingerprints',
+    yaml: 'true',
+    variable: 'false',
+    argv: ['--fingerprints'],
+    values: [true, false, true],
   },
   {
     flag: 'service',

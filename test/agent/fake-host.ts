@@ -90,6 +90,7 @@ export function start(t: Test, host: Host, override: { maxApps?: number; metrics
       forgetGone: () => undefined,
     } as unknown as InterfaceBooks,
     flows: null,
+    fingerprints: null,
     policies: noPolicies(store, clock),
     users: new Users('/nonexistent/passwd'),
     clock,

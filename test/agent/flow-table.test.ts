@@ -184,3 +184,12 @@ t.test('every field of a pair finds its place, in the flow and in the map', asyn
   write(new DataView(kernel.view.buffer, c.index * RL_FLOW_SIZE + RL_FLOW_OFFSET.first), 500);
   t.same(table.poll().pairs, [expected(a, 500), expected(b, 1000)]);
 });
+
+t.test('who a flow is', async (t) => {
+  const { kernel, table } = makeFlowTable();
+  const flow = kernel.make();
+  kernel.receive(flow, 1_000);
+  table.poll();
+  t.equal(table.identify(flow.id)?.id, flow.id);
+  for (const id of [0, flow.id + 2 ** 32, flow.id + 1, 2 ** 31, Number.NaN]) t.equal(table.identify(id), undefined);
+});

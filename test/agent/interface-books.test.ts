@@ -5,7 +5,7 @@ import { ipBytes, makeBooks, nothing, PACKET } from './fake-books.ts';
 import { type Device, makeDevice, type Passing } from './fake-interfaces.ts';
 
 function makeName(override: Partial<RlInterfaceName> = {}): RlInterfaceName {
-  return { netns: 100, type: 1, hardHeaderLength: 14, name: 'eth0', driver: '', ...override };
+  return { netns: 100, type: 1, hardHeaderLength: 14, name: 'eth0', driver: '', kind: '', ...override };
 }
 
 function makeSeen(override: Partial<Seen> = {}): Seen {
@@ -27,7 +27,7 @@ t.test('the hooks’ figures are read as each kind of device counts', async (t) 
   const segmented: [number, number] = [3084, 4];
   for (const [title, device, expected] of [
     ['veth', { driver: '' }, handed],
-    ['bridge', { driver: '', name: 'br0' }, handed],
+    ['bridge', { driver: '', kind: 'bridge', name: 'br0' }, handed],
     ['virtio', { driver: 'virtio_net' }, handed],
     ['Xen', { driver: 'xen-netfront' }, handed],
     ['Xen’s host', { driver: 'vif' }, handed],
@@ -36,15 +36,29 @@ t.test('the hooks’ figures are read as each kind of device counts', async (t) 
     ['Realtek', { driver: 'r8169' }, segmented],
     ['a driver whose name only begins like one', { driver: 'virtio_net2' }, segmented],
     ['lo counts without the link header', { type: 772, name: 'lo' }, [2976 - 2 * 14, 2]],
+    ['vxlan counts without the link header', { kind: 'vxlan', hardHeaderLength: 64 }, [2976 - 2 * 14, 2]],
     ['tun has none', { type: 65534, hardHeaderLength: 0 }, handed],
   ] as const) {
-    t.same(asCountedBy(makeName(device), seen), expected, title);
+    t.same(asCountedBy(makeName(device), seen, 'tx'), expected, title);
   }
+});
+
+t.test('a bridge and a tunnel count what they receive without the link header', async (t) => {
+  const seen = makeSeen({
+    deviceBytes: 2976,
+    devicePackets: 2,
+    ipBytes: 3000,
+    ipPackets: 3,
+    nonIpBytes: 28,
+    nonIpPackets: 1,
+  });
+  t.same(asCountedBy(makeName({ kind: 'bridge' }), seen, 'rx'), [2976 - 2 * 14, 2]);
+  t.same(asCountedBy(makeName({ kind: 'vxlan' }), seen, 'rx'), [3028, 4], 'and before packets become super-packets');
 });
 
 t.test('what the IP layer gave back to the host itself is no packet of the device', async (t) => {
   const seen = makeSeen({ segmentedBytes: 1014, ipBytes: 2000, ipPackets: 2, loopedPackets: 1 });
-  t.same(asCountedBy(makeName({ driver: 'igb' }), seen), [1014, 1]);
+  t.same(asCountedBy(makeName({ driver: 'igb' }), seen, 'rx'), [1014, 1]);
 });
 
 t.test('a figure is drawn between two others', async (t) => {

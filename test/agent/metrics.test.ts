@@ -22,6 +22,7 @@ function makeStatus(override: Partial<Status> = {}): Status {
     reconciliation: [],
     poll: { count: 1, lastSeconds: 0, intervalSeconds: 1 },
     processes: { live: 0, exited: 0, capacity: 32_768, forgottenEarly: 0 },
+    fingerprints: null,
     ...override,
   };
 }
@@ -430,4 +431,33 @@ t.test('policies have series of their own; what has no rate or quota has none of
   t.same(of('policy_actions_total'), [{ labels: { policy: 'quota', action: 'deny' }, value: 2 }]);
   t.equal(of('policy_errors_total')[0]?.value, 9);
   t.equal(of('history_rows_pruned_total')[0]?.value, 11);
+});
+
+t.test('comparison of content: counts where it is on, nothing where it is off', async (t) => {
+  const fingerprints = {
+    attached: true,
+    pairs: 3,
+    pairsWaiting: 1,
+    receivedPieces: 50,
+    sentPieces: 40,
+    matchedPieces: 30,
+    evictedPieces: 2,
+    skippedBytes: 9,
+  };
+  const families = await write({ status: { fingerprints } });
+  t.same(samples(families, 'relayledger_fingerprint_pairs'), [
+    { labels: { state: 'compared' }, value: 3 },
+    { labels: { state: 'waiting' }, value: 1 },
+  ]);
+  t.same(
+    samples(families, 'relayledger_fingerprint_pieces_total').map(({ labels, value }) => [labels['what'], value]),
+    [
+      ['received', 50],
+      ['sent', 40],
+      ['matched', 30],
+      ['evicted', 2],
+    ],
+  );
+  t.same(samples(families, 'relayledger_fingerprint_skipped_bytes_total'), [{ labels: {}, value: 9 }]);
+  t.notOk([...(await write()).keys()].some((name) => name.includes('fingerprint')));
 });

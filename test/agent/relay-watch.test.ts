@@ -11,6 +11,7 @@ t.test('a process that begins before a second look: its connections that are ove
     flows: table,
     processes: { records: () => [], bySlot: () => records[0] } as unknown as ProcessTable,
     ledger: new RelayLedger(),
+    fingerprints: null,
     clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
     billed: () => undefined,
   });

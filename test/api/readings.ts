@@ -225,6 +225,7 @@ export function makeStatus(override: Partial<Status> = {}): Status {
     ],
     poll: { count: 60, lastSeconds: 0.004, intervalSeconds: 1 },
     processes: { live: 3, exited: 1, capacity: 65536, forgottenEarly: 0 },
+    fingerprints: null,
     ...override,
   };
 }

@@ -12,6 +12,7 @@ import { measureAgentCost } from './agent-cost.ts';
 import type { Bench } from './bench.ts';
 import { buildPrograms } from './build.ts';
 import { measureEventCost } from './event-cost.ts';
+import { measureFingerprintCost } from './fingerprint-cost.ts';
 import { measureMetrics } from './metrics-latency.ts';
 import { measureOtherTools } from './other-tools.ts';
 import { measurePacketCost } from './packet-cost.ts';
@@ -23,6 +24,7 @@ import { measureThroughput } from './throughput.ts';
 const FIGURES: Readonly<Record<string, (bench: Bench) => Promise<Section>>> = {
   packet: measurePacketCost,
   event: measureEventCost,
+  fingerprints: measureFingerprintCost,
   throughput: measureThroughput,
   agent: measureAgentCost,
   start: measureStart,

@@ -21,6 +21,7 @@ const programs: Record<string, string[]> = {
   loaded: ['loaded.c'],
   relay: ['relay.c'],
   peers: ['peers.c'],
+  'equal-calls': ['equal-calls.c'],
 };
 
 /** Second names of programs that execute themselves: exec then gives the process another name. */

@@ -52,7 +52,8 @@ atEnd(() => {
 });
 
 /**
- * client 198.51.100.2 to .9 -- 198.51.100.1 middle 203.0.113.1 -- 203.0.113.2 to .9 server. Nothing is forwarded: what
+ * client 198.51.100.2 to .9 -- 198.51.100.1 middle 203.0.113.1 -- 203.0.113.2 to .9 server; in IPv6 client
+ * 2001:db8:1::2 -- 2001:db8:1::1 middle 2001:db8:2::1 -- 2001:db8:2::2 server. Nothing is forwarded: what
  * gets from one end to the other went through a process on the middle host.
  */
 export class ThreeHosts {
@@ -76,6 +77,8 @@ export class ThreeHosts {
       `ip link add c0 netns ${middle} type veth peer name eth0 netns ${client}`,
       `ip link add s0 netns ${middle} type veth peer name eth0 netns ${server}`,
       `ip -n ${middle} addr add 198.51.100.1/24 dev c0; ip -n ${middle} addr add 203.0.113.1/24 dev s0`,
+      `ip -n ${middle} addr add 2001:db8:1::1/64 dev c0 nodad; ip -n ${middle} addr add 2001:db8:2::1/64 dev s0 nodad`,
+      `ip -n ${client} addr add 2001:db8:1::2/64 dev eth0 nodad; ip -n ${server} addr add 2001:db8:2::2/64 dev eth0 nodad`,
       `ip -n ${middle} link set c0 up; ip -n ${middle} link set s0 up`,
       ...spare.map((last) => `ip -n ${client} addr add 198.51.100.${last}/24 dev eth0`),
       ...spare.map((last) => `ip -n ${server} addr add 203.0.113.${last}/24 dev eth0`),

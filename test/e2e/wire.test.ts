@@ -394,3 +394,35 @@ t.test('the agent’s own books of a busy interface are balanced', async (t) => 
     }
   }
 });
+
+t.test('the books of a bridge and of a tunnel are balanced, which count without the link header', async (t) => {
+  await using hosts = await Hosts.make();
+  const { client, server } = hosts;
+  const ip = (host: Host, command: string): void => void execFileSync('ip', ['-n', host.name, ...command.split(' ')]);
+  ip(server, `link add br0 address ${server.mac} type bridge`);
+  ip(server, 'addr flush dev eth0 scope global');
+  ip(server, 'link set eth0 master br0');
+  ip(server, `addr add ${server.address4}/24 dev br0`);
+  ip(server, 'link set br0 up');
+  ip(server, `neigh add ${client.address4} lladdr ${client.mac} dev br0 nud permanent`);
+  for (const [host, other, device, address] of [
+    [client, server, 'eth0', '10.9.0.1'],
+    [server, client, 'br0', '10.9.0.2'],
+  ] as const) {
+    const ends = `remote ${other.address4} local ${host.address4}`;
+    ip(host, `link add tunnel type vxlan id 7 ${ends} dstport 4789 dev ${device}`);
+    ip(host, `addr add ${address}/24 dev tunnel`);
+    ip(host, 'link set tunnel up');
+  }
+  await using agent = await Agent.start();
+  const ground = new Ground(hosts, await buildPrograms());
+  for (const it of [stream('TCP'), stream('TCP through the tunnel', { listen: '10.9.0.2' })]) await ground.run(it);
+  await quiet(hosts);
+  await agent.settled((row) => isIn(hosts, row));
+  const books = (await agent.status()).interfaces.filter((book) => ['br0', 'tunnel'].includes(book.interface));
+  t.equal(books.length, 3 * directions.length);
+  for (const book of books) {
+    t.ok(book.interfaceBytes > 0, `${book.interface}, ${book.direction}: there was traffic`);
+    t.equal(book.seenBytes, book.interfaceBytes, `${book.interface}, ${book.direction}: every byte was seen`);
+  }
+});

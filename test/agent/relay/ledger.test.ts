@@ -73,6 +73,16 @@ t.test('a second look in between rules what the first one found, and looks at no
   t.same(host.pass(1), [], 'the other one has its first look now');
 });
 
+t.test('a process with thousands of pairs is looked at less often than every second', async (t) => {
+  const host = new Host();
+  const flows = Array.from({ length: 3_200 }, (_, i) => makeFlow(`${i}`));
+  const pairs = flows.flatMap(({ id }, i) => (i % 2 ? [] : [makePair(id, `${i + 1}`), makePair(`${i + 1}`, id)]));
+  host.tell('1 flooded', flows, pairs);
+  t.same(host.pass(1), []);
+  t.same(host.pass(1), [], 'not yet');
+  t.same(host.pass(1), ['1 flooded relay']);
+});
+
 t.test('what stands on flows that the kernel has let go is settled: the next agent finds only the rest', async (t) => {
   const host = new Host();
   const rest = [makeFlow('3', { opened: 'accepted' }), makeFlow('4')];

@@ -66,7 +66,12 @@ const CASES: [string, Overrides[], string][] = [
   ['a heartbeat in step with another', [BEAT], 'suspected undecided'],
   ['a beat that is answered', [BEAT, BEAT], 'relay causal'],
   ['a stream of its own in step with another of like volume', [{ ...IN_STEP, sent: 1_080_000 }], 'suspected undecided'],
-  ['... of the same volume, but other sizes', [{ ...IN_STEP, sizes: UNRELATED }], 'suspected undecided'],
+  [
+    '... in datagrams of other sizes',
+    [{ ...IN_STEP, datagrams: true, sizes: UNRELATED, sizesByChance: 0.5 }],
+    'suspected undecided',
+  ],
+  ['a stream that is cut anew as it is passed on', [{ ...IN_STEP, sizes: UNRELATED }], 'relay causal'],
   ['a stream that is passed on', [IN_STEP], 'relay causal'],
   [
     'a stream that is passed on in frames',
@@ -133,7 +138,12 @@ const CASES: [string, Overrides[], string][] = [
   ],
   ['... one way, where sizes may agree by chance', [{ ...HELD_CALL, sizesByChance: 1e-4 }], 'none undecided'],
   ['... of which the last fifth is still held', [HELD_CALL, { ...HELD_CALL, ...BEHIND }], 'relay held-datagrams'],
-  ['... that lost a tenth', [HELD_CALL, { ...HELD_CALL, moved: 144_000 }], 'suspected undecided'],
+  ['... that lost a tenth', [HELD_CALL, { ...HELD_CALL, sent: 144_000 }], 'suspected undecided'],
+  [
+    '... of whose credit a tenth went to another call',
+    [HELD_CALL, { ...HELD_CALL, moved: 144_000 }],
+    'relay held-datagrams',
+  ],
 
   ['typing through a tunnel', [TYPED, TYPED], 'relay framed'],
   ['... where sizes do not follow', [{ ...TYPED, sizes: { slope: 0.2, correlation: 0.3 } }], 'suspected undecided'],

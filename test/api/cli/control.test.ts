@@ -59,6 +59,7 @@ t.test('the same NAME gives the same policy, another NAME another one', async (t
 });
 
 interface Started {
+  socketPath: string;
   host: ControlHost;
   run: (...argv: string[]) => Promise<CliResult>;
 }
@@ -70,7 +71,7 @@ async function start(t: Test, options: ControlHostOptions = {}, uid = 0): Promis
     readings: makeReadings({ processes: [makeProcess({ startedAt: '2026-11-22T05:00:00.000Z' })] }),
     peerCredentials: () => ({ pid: 1234, uid }),
   });
-  return { host, run: (...argv) => runHere([...argv, '--socket', socketPath]) };
+  return { host, socketPath, run: (...argv) => runHere([...argv, '--socket', socketPath]) };
 }
 
 t.test('cap says what it holds, whom, and how to undo it', async (t) => {
@@ -172,6 +173,15 @@ t.test('policies lists what is held back; remove takes a policy back', async (t)
     exitCode: 1,
     stderr: /there is no policy called cap-socat: "relayledger policies" shows them/,
   });
+});
+
+t.test('options before "remove" are meant for it too', async (t) => {
+  const { host, run, socketPath } = await start(t);
+  await run('cap', 'socat', '4K');
+  const { stdout, exitCode } = await runHere(['policies', '--socket', socketPath, '--json', 'remove', 'cap-socat']);
+  t.equal(exitCode, 0);
+  t.match(JSON.parse(stdout), { name: 'cap-socat' });
+  t.same(host.policies.list(), []);
 });
 
 t.test('kill and disconnect look first, and send what they saw', async (t) => {

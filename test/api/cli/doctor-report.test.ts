@@ -13,6 +13,7 @@ t.test('a healthy host is told so, with its books', async (t) => {
   t.match(text, /attached +cgroup_skb\/ingress \(count_ingress\)/);
   t.match(text, /fentry: splice is counted from packets \(EPERM\)/);
   t.match(text, /Lost: nothing\./);
+  t.match(text, /Content of suspected relays: not compared/);
   t.match(text, /received: interfaces 98\.6 kB, processes 98\.0 kB, kernel 600 B; adds up to the byte/);
   t.match(text, /sent: .*; 100 bytes unaccounted \(0\.2 %\)/);
   t.match(text, /eth0 \(netns 4026531840\) received: .* adds up to the byte/);
@@ -49,4 +50,25 @@ t.test('what is wrong is named', async (t) => {
   t.match(text, /10 bytes too many \(10 %\)/);
   t.notMatch(text, /Packets without an owner|taken over/);
   t.match(text, /Something is wrong/);
+});
+
+t.test('what is compared of suspected relays', async (t) => {
+  const idle = {
+    attached: false,
+    pairs: 0,
+    pairsWaiting: 0,
+    receivedPieces: 1200,
+    sentPieces: 1100,
+    matchedPieces: 1000,
+    evictedPieces: 7,
+    skippedBytes: 5000,
+  };
+  const text = doctorLines(makeStatus({ fingerprints: idle })).join('\n');
+  t.match(text, /compared, by keyed hashes of samples; nobody is suspected at the moment\./);
+  t.match(text, /1,000 of 1,100 pieces sent had come in; 7 made room too early, 5\.00 kB were not looked at/);
+  const busy = { ...idle, attached: true, pairs: 64, pairsWaiting: 6 };
+  t.match(
+    doctorLines(makeStatus({ fingerprints: busy })).join('\n'),
+    /; 64 pairs at the moment, 6 more wait for room\./,
+  );
 });
