@@ -22,6 +22,7 @@ import {
   HOOKS,
   type Hook,
   REJECT_LOOKUP,
+  SETTLE_SOCKETS,
 } from './hooks.ts';
 import type { MissingFeature } from './readings.ts';
 
@@ -43,6 +44,7 @@ const MAPS = [
   'interface_names',
   'interface_baselines',
   'flows',
+  'incomes',
   'free_flows',
   'peer_flows',
   'pairs',
@@ -85,6 +87,7 @@ export class Accounting implements Disposable {
   readonly missing: readonly MissingFeature[];
   readonly programs: readonly AttachedProgram[];
   readonly #dump: BpfIterator;
+  readonly #settle: BpfIterator;
   readonly #totalsMapping: Mapping;
 
   private constructor({ bpffs, cgroup }: AccountingOptions, adopted: boolean, missing: MissingFeature[]) {
@@ -98,6 +101,7 @@ export class Accounting implements Disposable {
     this.totals = new DataView(this.#totalsMapping.buffer);
     this.events = RingBuffer.open(this.map('process_events'));
     this.#dump = new BpfIterator(BpfLink.openPinned(pinPath(bpffs, 'links', DUMP_SOCKETS)));
+    this.#settle = new BpfIterator(BpfLink.openPinned(pinPath(bpffs, 'links', SETTLE_SOCKETS)));
     this.programs = HOOKS.map((hook) => describeProgram(bpffs, hook));
   }
 
@@ -140,6 +144,11 @@ export class Accounting implements Disposable {
     return this.#dump.read();
   }
 
+  /** Brings the flow table up to date: what connections have sent of late is kept with their sockets. */
+  settleFlows(): void {
+    this.#settle.read();
+  }
+
   programInfo({ fd }: AttachedProgram): ProgramInfo | undefined {
     return fd === null ? undefined : programInfo(fd);
   }
@@ -157,6 +166,7 @@ export class Accounting implements Disposable {
   [Symbol.dispose](): void {
     for (const { fd } of this.programs) if (fd !== null) closeSync(fd);
     this.#dump[Symbol.dispose]();
+    this.#settle[Symbol.dispose]();
     this.events[Symbol.dispose]();
     this.processes[Symbol.dispose]();
     this.#totalsMapping[Symbol.dispose]();
@@ -182,8 +192,10 @@ function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFe
   adoptSockets(loaded);
   countingHooks.forEach(attach);
 
-  using dump = loaded.program(DUMP_SOCKETS).attachIterator({ map: loaded.map('sockets') });
-  dump.link.pin(pinPath(bpffs, 'links', DUMP_SOCKETS));
+  for (const program of [DUMP_SOCKETS, SETTLE_SOCKETS]) {
+    using iterator = loaded.program(program).attachIterator({ map: loaded.map('sockets') });
+    iterator.link.pin(pinPath(bpffs, 'links', program));
+  }
   for (const { program } of ENFORCEMENT) if (!unsupported.has(program)) pinUnattached(loaded, program, bpffs);
   const totals = loaded.map('totals');
   using mapping = totals.mmap();

@@ -1,4 +1,4 @@
-import { RL_FLOW_OFFSET, RL_FLOW_SIZE, RL_PAIR_OFFSET } from '../bpf/layouts.ts';
+import { RL_FLOW_OFFSET, RL_FLOW_SIZE, RL_INCOME_OFFSET, RL_INCOME_SIZE, RL_PAIR_OFFSET } from '../bpf/layouts.ts';
 import type { Words } from '../bpf/words.ts';
 
 /** The kernel's flows and pairs as the agent reads them. */
@@ -83,11 +83,13 @@ const UDP = 17;
 const UDPLITE = 136;
 const BUCKETS = 26;
 const CLASSES = 16;
+const SHORT_GAPS = 20;
 const TUNNEL_SIZES = 9;
 /** Only datagrams have sizes: all other flows share one list. */
 const NO_SIZES: readonly number[] = Object.freeze(new Array<number>(CLASSES).fill(0));
 
 const o = RL_FLOW_OFFSET;
+const i = RL_INCOME_OFFSET;
 const p = RL_PAIR_OFFSET;
 
 export function readIdentity(view: DataView, id: number, index: number): FlowIdentity {
@@ -114,35 +116,40 @@ export function readIdentity(view: DataView, id: number, index: number): FlowIde
   };
 }
 
-export function readFlow(words: Words, identity: FlowIdentity, index: number): FlowReading {
+/** @param incomes the flows' incomes, as `words` is the flows */
+export function readFlow(words: Words, incomes: Words, identity: FlowIdentity, index: number): FlowReading {
   const at = index * RL_FLOW_SIZE;
+  const income = index * RL_INCOME_SIZE;
   const hasSizes = isDatagram(identity);
+  const lastReceiveNs = incomes.u64(income + i.lastReceiveNs);
+  const gaps = readCounts(words, at + o.gaps, BUCKETS);
+  addBytes(gaps, incomes, income + i.gaps);
   return {
     ...identity,
-    received: words.u64(at + o.received),
+    received: incomes.u64(income + i.received),
     sent: words.u64(at + o.sent),
-    receives: words.u32(at + o.receives),
+    receives: lastReceiveNs === 0 ? 0 : gaps.reduce((sum, count) => sum + count, 1),
     sends: words.u32(at + o.sends),
     expired: words.u64(at + o.expired),
     unmatched: words.u64(at + o.unmatched),
     selfMatched: words.u64(at + o.selfMatched),
-    gaps: readCounts(words, at + o.gaps, BUCKETS),
+    gaps,
     receivedSizes: hasSizes ? readClasses(words, at + o.receivedSizes) : NO_SIZES,
     sentSizes: hasSizes ? readClasses(words, at + o.sentSizes) : NO_SIZES,
     tunnelSizes: hasSizes ? readCounts(words, at + o.tunnelSizes, TUNNEL_SIZES) : NO_SIZES,
-    lastReceiveNs: words.u64(at + o.lastReceiveNs),
+    lastReceiveNs,
     lastSendNs: words.u64(at + o.lastSendNs),
     closed: words.u32(at + o.closed) !== 0,
   };
 }
 
-export function readState(view: DataView, words: Words, id: number, index: number): FlowState {
+export function readState(view: DataView, words: Words, incomes: Words, id: number, index: number): FlowState {
   const at = index * RL_FLOW_SIZE;
   return {
     id,
     slot: words.u32(at + o.slot),
     processGeneration: words.u32(at + o.processGeneration),
-    lastNs: Math.max(words.u64(at + o.lastReceiveNs), words.u64(at + o.lastSendNs)),
+    lastNs: Math.max(incomes.u64(index * RL_INCOME_SIZE + i.lastReceiveNs), words.u64(at + o.lastSendNs)),
     closed: words.u32(at + o.closed) !== 0,
     opened: view.getUint8(at + o.opened),
     protocol: view.getUint16(at + o.protocol, true),
@@ -181,6 +188,14 @@ function readCounts(words: Words, at: number, length: number): number[] {
   const counts = new Array<number>(length); // at its full length at once: lists that grow take half as much again
   for (let i = 0; i < length; i++) counts[i] = words.u32(at + 4 * i);
   return counts;
+}
+
+/** 8-bit counters, four in a word: what the first of `counts` have not been told yet. */
+function addBytes(counts: number[], words: Words, at: number): void {
+  for (let bucket = 0; bucket < SHORT_GAPS; bucket++) {
+    const four = words.u32(at + (bucket & ~3));
+    counts[bucket] = (counts[bucket] as number) + ((four >>> (8 * (bucket & 3))) & 0xff);
+  }
 }
 
 /** 16-bit counters, two in a word. */

@@ -2,6 +2,8 @@ import type { SharedArray } from '../bpf/array-window.ts';
 import {
   RL_FLOW_OFFSET,
   RL_FLOW_SIZE,
+  RL_INCOME_OFFSET,
+  RL_INCOME_SIZE,
   RL_PAIR_KEY_SIZE,
   RL_PAIR_SIZE,
   RL_PEER_KEY_OFFSET,
@@ -23,6 +25,9 @@ import {
 
 export interface FlowMaps {
   flows: SharedArray;
+  incomes: SharedArray;
+  /** Has what was sent since it was called last added to `flows`. */
+  settle: () => void;
   /** How many indices were handed out by counting up. */
   used: () => number;
   capacity: number;
@@ -48,7 +53,8 @@ export class FlowTable {
   readonly #maps: FlowMaps;
   #view: DataView<ArrayBuffer>;
   #words: Words;
-  /** By index: events seen at the last poll with the end of the generation, to find what changed. */
+  #incomes: Words;
+  /** By index: bytes received and sends, seen at the last poll, with the end of the generation; to find what changed. */
   readonly #events: Float64Array;
   readonly #flags: Uint8Array;
   /** By index, of flows that were told of. */
@@ -63,6 +69,7 @@ export class FlowTable {
     this.#maps = maps;
     this.#view = new DataView(maps.flows.buffer);
     this.#words = new Words(maps.flows.buffer);
+    this.#incomes = new Words(maps.incomes.buffer);
     this.#events = new Float64Array(maps.capacity);
     this.#flags = new Uint8Array(maps.capacity);
   }
@@ -82,6 +89,7 @@ export class FlowTable {
    * @param isWanted asked for every flow that has moved bytes, by its process
    */
   poll(isWanted: (slot: number) => boolean = () => true): { flows: FlowReading[]; pairs: PairReading[] } {
+    this.#maps.settle();
     const flags = this.#flags;
     const pairs: PairReading[] = [];
     const moved = this.#findMoved(isWanted, pairs);
@@ -125,16 +133,19 @@ export class FlowTable {
     for (let index = 1; index < end; index++) {
       if ((this.#flagsOf(index) & LIVE) === 0) continue;
       const id = this.#idOf(index);
-      if (!isOver(readState(this.#view, words, id, index))) continue;
+      if (!isOver(readState(this.#view, words, this.#incomes, id, index))) continue;
       const flow = this.#identityOf(index);
       // Before the generation: the kernel may put another flow under this peer as soon as the old one has no name.
       if (isDatagram(flow)) this.#maps.peers.delete(encodePeer(flow));
       const at = index * RL_FLOW_SIZE;
       // Until the kernel hands the index out again, the old numbers must not look like a flow.
-      words.setU32(at + RL_FLOW_OFFSET.receives, 0);
+      const income = index * RL_INCOME_SIZE;
       words.setU32(at + RL_FLOW_OFFSET.sends, 0);
+      for (const half of [0, 4]) this.#incomes.setU32(income + RL_INCOME_OFFSET.received + half, 0);
       // A new generation: whatever still names the old one finds nothing.
-      words.setU32(at + RL_FLOW_OFFSET.generation, words.u32(at + RL_FLOW_OFFSET.generation) + 1);
+      const generation = words.u32(at + RL_FLOW_OFFSET.generation) + 1;
+      words.setU32(at + RL_FLOW_OFFSET.generation, generation);
+      this.#incomes.setU32(income + RL_INCOME_OFFSET.generation, generation);
       this.#deletePairs(id);
       this.#forget(index);
       slot.writeUInt32LE(index);
@@ -150,6 +161,7 @@ export class FlowTable {
 
   /** Views of the first `count` flows at least. */
   #reach(count: number): void {
+    if (this.#maps.incomes.reach(count)) this.#incomes = new Words(this.#maps.incomes.buffer);
     if (!this.#maps.flows.reach(count)) return;
     this.#view = new DataView(this.#maps.flows.buffer);
     this.#words = new Words(this.#maps.flows.buffer);
@@ -188,8 +200,8 @@ export class FlowTable {
   }
 
   #eventsOf(index: number): number {
-    const at = index * RL_FLOW_SIZE;
-    return this.#words.u32(at + RL_FLOW_OFFSET.receives) + this.#words.u32(at + RL_FLOW_OFFSET.sends);
+    const received = this.#incomes.u64(index * RL_INCOME_SIZE + RL_INCOME_OFFSET.received);
+    return received + this.#words.u32(index * RL_FLOW_SIZE + RL_FLOW_OFFSET.sends);
   }
 
   #idOf(index: number): number {
@@ -203,7 +215,7 @@ export class FlowTable {
   }
 
   #readFlow(index: number): FlowReading {
-    return readFlow(this.#words, this.#identityOf(index), index);
+    return readFlow(this.#words, this.#incomes, this.#identityOf(index), index);
   }
 
   #identityOf(index: number): FlowIdentity {

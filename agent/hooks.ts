@@ -125,6 +125,7 @@ export const HOOKS: readonly Hook[] = [
 /** Iterators: read on request, attached to nothing. */
 export const ADOPT_SOCKETS = 'adopt_sockets';
 export const DUMP_SOCKETS = 'dump_sockets';
+export const SETTLE_SOCKETS = 'settle_sockets';
 
 /** What enforcement needs and accounting does not: loaded and pinned from the start, attached when a policy needs it. */
 export const HOLD_CONNECTIONS = 'hold_connections';

@@ -27,11 +27,14 @@ import { readProcStat } from './proc-stat.ts';
 import { ProcessKiller } from './process-killer.ts';
 import { loadProfiles, type Profiles } from './profiles/profiles.ts';
 import { Protection } from './protection.ts';
+import { sparing } from './sparing.ts';
 import { Store } from './store.ts';
 import { Users } from './users.ts';
 import { toWallMs } from './wall-time.ts';
 
 const RETURN_MEMORY_MS = 10_000;
+/** With over 30,000 connections the flow table is brought up to date less often than it is read. */
+const SETTLING_SHARE = 0.01;
 
 /**
  * The composition root: everything is made here and handed on. Runs until SIGTERM or SIGINT; what was made is released
@@ -89,6 +92,8 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   if (!accounting.adopted) books.begin();
   const flows = new FlowTable({
     flows: stack.use(new ArrayWindow(accounting.map('flows'))),
+    incomes: stack.use(new ArrayWindow(accounting.map('incomes'))),
+    settle: sparing(() => accounting.settleFlows(), { share: SETTLING_SHARE }),
     used: () => Number(accounting.totals.getBigUint64(RL_TOTALS_OFFSET.flowsUsed, true)),
     capacity: accounting.map('flows').info.maxEntries,
     free: accounting.map('free_flows'),

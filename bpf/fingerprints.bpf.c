@@ -37,8 +37,8 @@
 #define LEAST_BYTES 64
 /* Of 16 random bytes, 14 differ in their low six bits; nine rule out all patterns of eight bytes or less. */
 #define LEAST_VARIETY 9
-/* As long as the ledger waits (HOLD_NS in ledger.bpf.c): 30 ticks are eight seconds. */
-#define HOLD_TICKS 30
+/* As long as the ledger waits (HOLD_NS in payments.bpf.h): 60 ticks are sixteen seconds. */
+#define HOLD_TICKS 60
 #define TICKS_IN_SECOND_BITS 2
 /* A call has 8 KB a second. Of more than this what comes first in each second is enough. */
 #define LOOKED_BYTES (256 << 10)

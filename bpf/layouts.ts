@@ -239,31 +239,23 @@ export function readRlFifo(view: DataView, offset: number): RlFifo {
 
 /** `struct rl_flow`, 624 bytes. */
 export interface RlFlow {
-  readonly credit: number;
-  readonly lastReceiveNs: bigint;
-  readonly received: number;
-  readonly hostHash: bigint;
-  readonly expired: number;
-  readonly listedNs: bigint;
-  readonly receives: number;
-  readonly lastReceiveBytes: number;
-  readonly lastRun: number;
+  readonly firstNs: bigint;
   readonly generation: number;
-  readonly gaps: readonly number[];
-  readonly receivedSizes: readonly number[];
-  readonly tunnelSizes: readonly number[];
+  readonly closed: number;
+  readonly expired: number;
   readonly sent: number;
   readonly unmatched: number;
   readonly selfMatched: number;
-  readonly partner: number;
   readonly firstSource: number;
   readonly lastSendNs: bigint;
   readonly sends: number;
-  readonly rivals: number;
-  readonly first: RlPair;
+  readonly gaps: readonly number[];
+  readonly receivedSizes: readonly number[];
   readonly sentSizes: readonly number[];
-  readonly closed: number;
-  readonly firstNs: bigint;
+  readonly tunnelSizes: readonly number[];
+  readonly first: RlPair;
+  readonly outgo: RlOutgo;
+  readonly hostHash: bigint;
   readonly cookie: bigint;
   readonly localSocket: bigint;
   readonly remoteSocket: bigint;
@@ -281,31 +273,23 @@ export interface RlFlow {
 }
 export const RL_FLOW_SIZE = 624;
 export const RL_FLOW_OFFSET = {
-  credit: 0,
-  lastReceiveNs: 8,
-  received: 16,
-  hostHash: 24,
-  expired: 32,
-  listedNs: 40,
-  receives: 48,
-  lastReceiveBytes: 52,
-  lastRun: 56,
-  generation: 60,
-  gaps: 64,
-  receivedSizes: 168,
-  tunnelSizes: 200,
-  sent: 240,
-  unmatched: 248,
-  selfMatched: 256,
-  partner: 264,
-  firstSource: 272,
-  lastSendNs: 280,
-  sends: 288,
-  rivals: 292,
-  first: 296,
-  sentSizes: 496,
-  closed: 528,
-  firstNs: 536,
+  firstNs: 0,
+  generation: 8,
+  closed: 12,
+  expired: 16,
+  sent: 24,
+  unmatched: 32,
+  selfMatched: 40,
+  firstSource: 48,
+  lastSendNs: 56,
+  sends: 64,
+  gaps: 68,
+  receivedSizes: 172,
+  sentSizes: 204,
+  tunnelSizes: 236,
+  first: 272,
+  outgo: 472,
+  hostHash: 536,
   cookie: 544,
   localSocket: 552,
   remoteSocket: 560,
@@ -323,31 +307,23 @@ export const RL_FLOW_OFFSET = {
 } as const;
 export function readRlFlow(view: DataView, offset: number): RlFlow {
   return {
-    credit: readU64(view, offset),
-    lastReceiveNs: view.getBigUint64(offset + 8, true),
-    received: readU64(view, offset + 16),
-    hostHash: view.getBigUint64(offset + 24, true),
-    expired: readU64(view, offset + 32),
-    listedNs: view.getBigUint64(offset + 40, true),
-    receives: view.getUint32(offset + 48, true),
-    lastReceiveBytes: view.getUint32(offset + 52, true),
-    lastRun: view.getUint32(offset + 56, true),
-    generation: view.getUint32(offset + 60, true),
-    gaps: readArray(26, (i) => view.getUint32(offset + 64 + i * 4, true)),
-    receivedSizes: readArray(16, (i) => view.getUint16(offset + 168 + i * 2, true)),
-    tunnelSizes: readArray(9, (i) => view.getUint32(offset + 200 + i * 4, true)),
-    sent: readU64(view, offset + 240),
-    unmatched: readU64(view, offset + 248),
-    selfMatched: readU64(view, offset + 256),
-    partner: readU64(view, offset + 264),
-    firstSource: readU64(view, offset + 272),
-    lastSendNs: view.getBigUint64(offset + 280, true),
-    sends: view.getUint32(offset + 288, true),
-    rivals: view.getUint32(offset + 292, true),
-    first: readRlPair(view, offset + 296),
-    sentSizes: readArray(16, (i) => view.getUint16(offset + 496 + i * 2, true)),
-    closed: view.getUint32(offset + 528, true),
-    firstNs: view.getBigUint64(offset + 536, true),
+    firstNs: view.getBigUint64(offset, true),
+    generation: view.getUint32(offset + 8, true),
+    closed: view.getUint32(offset + 12, true),
+    expired: readU64(view, offset + 16),
+    sent: readU64(view, offset + 24),
+    unmatched: readU64(view, offset + 32),
+    selfMatched: readU64(view, offset + 40),
+    firstSource: readU64(view, offset + 48),
+    lastSendNs: view.getBigUint64(offset + 56, true),
+    sends: view.getUint32(offset + 64, true),
+    gaps: readArray(26, (i) => view.getUint32(offset + 68 + i * 4, true)),
+    receivedSizes: readArray(16, (i) => view.getUint16(offset + 172 + i * 2, true)),
+    sentSizes: readArray(16, (i) => view.getUint16(offset + 204 + i * 2, true)),
+    tunnelSizes: readArray(9, (i) => view.getUint32(offset + 236 + i * 4, true)),
+    first: readRlPair(view, offset + 272),
+    outgo: readRlOutgo(view, offset + 472),
+    hostHash: view.getBigUint64(offset + 536, true),
     cookie: view.getBigUint64(offset + 544, true),
     localSocket: view.getBigUint64(offset + 552, true),
     remoteSocket: view.getBigUint64(offset + 560, true),
@@ -394,6 +370,44 @@ export function readRlHeld(view: DataView, offset: number): RlHeld {
     window: view.getUint32(offset + 64, true),
     ownWindow: view.getUint32(offset + 68, true),
     isWide: view.getUint32(offset + 72, true),
+  };
+}
+
+/** `struct rl_income`, 64 bytes. */
+export interface RlIncome {
+  readonly credit: number;
+  readonly lastReceiveNs: bigint;
+  readonly received: number;
+  readonly generation: number;
+  readonly host: number;
+  readonly lastReceiveBytes: number;
+  readonly lastRun: number;
+  readonly listed: number;
+  readonly gaps: Uint8Array;
+}
+export const RL_INCOME_SIZE = 64;
+export const RL_INCOME_OFFSET = {
+  credit: 0,
+  lastReceiveNs: 8,
+  received: 16,
+  generation: 24,
+  host: 28,
+  lastReceiveBytes: 32,
+  lastRun: 36,
+  listed: 40,
+  gaps: 44,
+} as const;
+export function readRlIncome(view: DataView, offset: number): RlIncome {
+  return {
+    credit: readU64(view, offset),
+    lastReceiveNs: view.getBigUint64(offset + 8, true),
+    received: readU64(view, offset + 16),
+    generation: view.getUint32(offset + 24, true),
+    host: view.getUint32(offset + 28, true),
+    lastReceiveBytes: view.getUint32(offset + 32, true),
+    lastRun: view.getUint32(offset + 36, true),
+    listed: view.getUint32(offset + 40, true),
+    gaps: readBytes(view, offset + 44, 20),
   };
 }
 
@@ -546,6 +560,53 @@ export function readRlListener(view: DataView, offset: number): RlListener {
   return {
     netns: view.getUint32(offset, true),
     port: view.getUint32(offset + 4, true),
+  };
+}
+
+/** `struct rl_outgo`, 64 bytes. */
+export interface RlOutgo {
+  readonly partner: number;
+  readonly lastSendNs: bigint;
+  readonly sent: number;
+  readonly moved: number;
+  readonly unmatched: number;
+  readonly selfMatched: number;
+  readonly position: number;
+  readonly sends: number;
+  readonly moves: number;
+  readonly rivals: number;
+  readonly isFirst: number;
+  readonly log: readonly number[];
+}
+export const RL_OUTGO_SIZE = 64;
+export const RL_OUTGO_OFFSET = {
+  partner: 0,
+  lastSendNs: 8,
+  sent: 16,
+  moved: 20,
+  unmatched: 24,
+  selfMatched: 28,
+  position: 32,
+  sends: 36,
+  moves: 37,
+  rivals: 38,
+  isFirst: 39,
+  log: 40,
+} as const;
+export function readRlOutgo(view: DataView, offset: number): RlOutgo {
+  return {
+    partner: readU64(view, offset),
+    lastSendNs: view.getBigUint64(offset + 8, true),
+    sent: view.getUint32(offset + 16, true),
+    moved: view.getUint32(offset + 20, true),
+    unmatched: view.getUint32(offset + 24, true),
+    selfMatched: view.getUint32(offset + 28, true),
+    position: view.getUint32(offset + 32, true),
+    sends: view.getUint8(offset + 36),
+    moves: view.getUint8(offset + 37),
+    rivals: view.getUint8(offset + 38),
+    isFirst: view.getUint8(offset + 39),
+    log: readArray(6, (i) => view.getUint32(offset + 40 + i * 4, true)),
   };
 }
 
@@ -1022,7 +1083,7 @@ export function readRlShare(view: DataView, offset: number): RlShare {
   };
 }
 
-/** `struct rl_socket`, 128 bytes. */
+/** `struct rl_socket`, 184 bytes. */
 export interface RlSocket {
   readonly owner: number;
   readonly ownerGeneration: number;
@@ -1033,23 +1094,24 @@ export interface RlSocket {
   readonly connected: number;
   readonly nameless: number;
   readonly noted: number;
-  readonly pendingSinceNs: bigint;
-  readonly pending: readonly RlWire[];
   readonly payload: readonly number[];
   readonly flow: number;
-  readonly flowOwner: number;
-  readonly peerPort: number;
-  readonly notedPort: number;
-  readonly peerAddress: Uint8Array;
   readonly copiedSeq: number;
   readonly urgentSeq: number;
+  readonly flowOwner: number;
+  readonly peerPort: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
   readonly beforeUrgent: number;
+  readonly outgo: RlOutgo;
+  readonly pendingSince: number;
+  readonly notedPort: number;
   readonly notedIn: number;
+  readonly pending: readonly RlWire[];
   readonly peerFlow: number;
+  readonly peerAddress: Uint8Array;
 }
-export const RL_SOCKET_SIZE = 128;
+export const RL_SOCKET_SIZE = 184;
 export const RL_SOCKET_OFFSET = {
   owner: 0,
   ownerGeneration: 4,
@@ -1060,21 +1122,22 @@ export const RL_SOCKET_OFFSET = {
   connected: 13,
   nameless: 14,
   noted: 15,
-  pendingSinceNs: 16,
-  pending: 24,
-  payload: 56,
-  flow: 72,
-  flowOwner: 80,
-  peerPort: 84,
-  notedPort: 86,
-  peerAddress: 88,
-  copiedSeq: 104,
-  urgentSeq: 108,
-  copiedValid: 112,
-  urgentValid: 113,
-  beforeUrgent: 114,
-  notedIn: 116,
-  peerFlow: 120,
+  payload: 16,
+  flow: 32,
+  copiedSeq: 40,
+  urgentSeq: 44,
+  flowOwner: 48,
+  peerPort: 50,
+  copiedValid: 52,
+  urgentValid: 53,
+  beforeUrgent: 54,
+  outgo: 56,
+  pendingSince: 120,
+  notedPort: 122,
+  notedIn: 124,
+  pending: 128,
+  peerFlow: 160,
+  peerAddress: 168,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -1087,21 +1150,22 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     connected: view.getUint8(offset + 13),
     nameless: view.getUint8(offset + 14),
     noted: view.getUint8(offset + 15),
-    pendingSinceNs: view.getBigUint64(offset + 16, true),
-    pending: readArray(2, (i) => readRlWire(view, offset + 24 + i * 16)),
-    payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
-    flow: readU64(view, offset + 72),
-    flowOwner: view.getUint32(offset + 80, true),
-    peerPort: view.getUint16(offset + 84, true),
-    notedPort: view.getUint16(offset + 86, true),
-    peerAddress: readBytes(view, offset + 88, 16),
-    copiedSeq: view.getUint32(offset + 104, true),
-    urgentSeq: view.getUint32(offset + 108, true),
-    copiedValid: view.getUint8(offset + 112),
-    urgentValid: view.getUint8(offset + 113),
-    beforeUrgent: view.getUint8(offset + 114),
-    notedIn: view.getUint32(offset + 116, true),
-    peerFlow: readU64(view, offset + 120),
+    payload: readArray(2, (i) => readU64(view, offset + 16 + i * 8)),
+    flow: readU64(view, offset + 32),
+    copiedSeq: view.getUint32(offset + 40, true),
+    urgentSeq: view.getUint32(offset + 44, true),
+    flowOwner: view.getUint16(offset + 48, true),
+    peerPort: view.getUint16(offset + 50, true),
+    copiedValid: view.getUint8(offset + 52),
+    urgentValid: view.getUint8(offset + 53),
+    beforeUrgent: view.getUint8(offset + 54),
+    outgo: readRlOutgo(view, offset + 56),
+    pendingSince: view.getUint16(offset + 120, true),
+    notedPort: view.getUint16(offset + 122, true),
+    notedIn: view.getUint32(offset + 124, true),
+    pending: readArray(2, (i) => readRlWire(view, offset + 128 + i * 16)),
+    peerFlow: readU64(view, offset + 160),
+    peerAddress: readBytes(view, offset + 168, 16),
   };
 }
 
@@ -1464,32 +1528,23 @@ export const layouts: readonly Layout[] = [
     struct: 'rl_flow',
     size: 624,
     fields: {
-      credit: [0, 'u64'],
-      last_receive_ns: [8, 'u64'],
-      received: [16, 'u64'],
-      host_hash: [24, 'u64'],
-      expired: [32, 'u64'],
-      listed_ns: [40, 'u64'],
-      receives: [48, 'u32'],
-      last_receive_bytes: [52, 'u32'],
-      last_run: [56, 'u32'],
-      generation: [60, 'u32'],
-      gaps: [64, 'u32[26]'],
-      received_sizes: [168, 'u16[16]'],
-      tunnel_sizes: [200, 'u32[9]'],
-      sent: [240, 'u64'],
-      unmatched: [248, 'u64'],
-      self_matched: [256, 'u64'],
-      partner: [264, 'u64'],
-      first_source: [272, 'u64'],
-      last_send_ns: [280, 'u64'],
-      sends: [288, 'u32'],
-      rivals: [292, 'u32'],
-      first: [296, 'struct rl_pair'],
-      sent_sizes: [496, 'u16[16]'],
-      closed: [528, 'u32'],
-      reserved2: [532, 'u32'],
-      first_ns: [536, 'u64'],
+      first_ns: [0, 'u64'],
+      generation: [8, 'u32'],
+      closed: [12, 'u32'],
+      expired: [16, 'u64'],
+      sent: [24, 'u64'],
+      unmatched: [32, 'u64'],
+      self_matched: [40, 'u64'],
+      first_source: [48, 'u64'],
+      last_send_ns: [56, 'u64'],
+      sends: [64, 'u32'],
+      gaps: [68, 'u32[26]'],
+      received_sizes: [172, 'u16[16]'],
+      sent_sizes: [204, 'u16[16]'],
+      tunnel_sizes: [236, 'u32[9]'],
+      first: [272, 'struct rl_pair'],
+      outgo: [472, 'struct rl_outgo'],
+      host_hash: [536, 'u64'],
       cookie: [544, 'u64'],
       local_socket: [552, 'u64'],
       remote_socket: [560, 'u64'],
@@ -1519,6 +1574,21 @@ export const layouts: readonly Layout[] = [
       own_window: [68, 'u32'],
       is_wide: [72, 'u32'],
       reserved: [76, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_income',
+    size: 64,
+    fields: {
+      credit: [0, 'u64'],
+      last_receive_ns: [8, 'u64'],
+      received: [16, 'u64'],
+      generation: [24, 'u32'],
+      host: [28, 'u32'],
+      last_receive_bytes: [32, 'u32'],
+      last_run: [36, 'u32'],
+      listed: [40, 'u32'],
+      gaps: [44, 'u8[20]'],
     },
   },
   {
@@ -1588,6 +1658,24 @@ export const layouts: readonly Layout[] = [
     fields: {
       netns: [0, 'u32'],
       port: [4, 'u32'],
+    },
+  },
+  {
+    struct: 'rl_outgo',
+    size: 64,
+    fields: {
+      partner: [0, 'u64'],
+      last_send_ns: [8, 'u64'],
+      sent: [16, 'u32'],
+      moved: [20, 'u32'],
+      unmatched: [24, 'u32'],
+      self_matched: [28, 'u32'],
+      position: [32, 'u32'],
+      sends: [36, 'u8'],
+      moves: [37, 'u8'],
+      rivals: [38, 'u8'],
+      is_first: [39, 'u8'],
+      log: [40, 'u32[6]'],
     },
   },
   {
@@ -1800,7 +1888,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_socket',
-    size: 128,
+    size: 184,
     fields: {
       owner: [0, 'u32'],
       owner_generation: [4, 'u32'],
@@ -1811,22 +1899,23 @@ export const layouts: readonly Layout[] = [
       connected: [13, 'u8'],
       nameless: [14, 'u8'],
       noted: [15, 'u8'],
-      pending_since_ns: [16, 'u64'],
-      pending: [24, 'struct rl_wire[2]'],
-      payload: [56, 'u64[2]'],
-      flow: [72, 'u64'],
-      flow_owner: [80, 'u32'],
-      peer_port: [84, 'u16'],
-      noted_port: [86, 'u16'],
-      peer_address: [88, 'u8[16]'],
-      copied_seq: [104, 'u32'],
-      urgent_seq: [108, 'u32'],
-      copied_valid: [112, 'u8'],
-      urgent_valid: [113, 'u8'],
-      before_urgent: [114, 'u8'],
-      reserved2: [115, 'u8'],
-      noted_in: [116, 'u32'],
-      peer_flow: [120, 'u64'],
+      payload: [16, 'u64[2]'],
+      flow: [32, 'u64'],
+      copied_seq: [40, 'u32'],
+      urgent_seq: [44, 'u32'],
+      flow_owner: [48, 'u16'],
+      peer_port: [50, 'u16'],
+      copied_valid: [52, 'u8'],
+      urgent_valid: [53, 'u8'],
+      before_urgent: [54, 'u8'],
+      reserved: [55, 'u8'],
+      outgo: [56, 'struct rl_outgo'],
+      pending_since: [120, 'u16'],
+      noted_port: [122, 'u16'],
+      noted_in: [124, 'u32'],
+      pending: [128, 'struct rl_wire[2]'],
+      peer_flow: [160, 'u64'],
+      peer_address: [168, 'u8[16]'],
     },
   },
   {

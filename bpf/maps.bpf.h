@@ -103,6 +103,15 @@ struct {
 	__type(value, struct rl_flow);
 } flows SEC(".maps");
 
+/* By flow index; mapped likewise. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, RL_MAX_FLOWS);
+	__type(key, __u32);
+	__type(value, struct rl_income);
+} incomes SEC(".maps");
+
 /* Flows that the agent gave back. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);

@@ -12,7 +12,7 @@
  */
 
 /* An accepted connection nobody touches is its listener's after this long. */
-#define UNCLAIMED_PATIENCE_NS 2000000000ULL
+#define UNCLAIMED_PATIENCE 119 /* 2^24 ns: 2 s */
 
 static __always_inline void settle_pending(struct rl_socket *s, struct rl_process *p)
 {
@@ -24,7 +24,7 @@ static __always_inline void settle_pending(struct rl_socket *s, struct rl_proces
 		count_wire(p, d, bytes, packets);
 		count_unattributed(RL_UNCLAIMED, d, -bytes, -packets);
 	}
-	s->pending_since_ns = 0;
+	s->pending_since = 0;
 }
 
 static __always_inline void claim(struct rl_socket *s, __u32 slot, struct rl_process *p, enum rl_claim how)
@@ -168,7 +168,7 @@ int sock_release(struct bpf_sock *sk)
 {
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (s)
-		close_flow(s->flow);
+		close_flow(s);
 	if (s && s->noted_port)
 		forget_datagrams(s, bpf_get_socket_cookie(sk));
 	if (s && s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
@@ -283,8 +283,8 @@ int recvmsg6(struct bpf_sock_addr *ctx)
 /* A socket may listen after it was connected and disconnected: its children start as copies of what is kept here. */
 static __always_inline void forget_connection(struct rl_socket *s)
 {
-	close_flow(s->flow);
-	s->flow = 0;
+	close_flow(s);
+	leave_flow(s);
 	s->payload[RL_RX] = s->payload[RL_TX] = 0;
 	s->connected = 0;
 	s->copied_valid = 0;

@@ -95,7 +95,11 @@ static __always_inline void charge(struct sock *sk, struct rl_socket *s, enum rl
 	if (slot == KERNEL_SLOT)
 		return;
 	refresh_user(p, task);
-	__u64 flow = protocol != RL_OTHER && thread ? note_relay(sk, s, p, slot, thread, task, direction, bytes) : 0;
+	__u64 flow = 0;
+	if (protocol == RL_TCP && thread)
+		flow = note_stream(sk, s, p, slot, thread, task, direction, bytes);
+	else if (protocol == RL_UDP && thread)
+		flow = note_message(sk, s, slot, thread, bytes << 1 | direction);
 	if (p->policies)
 		use_quota(p->policies, flow, bytes, direction);
 }
@@ -113,7 +117,7 @@ static __noinline int follow(struct sock *sk, enum rl_direction direction, __u64
 	if (!s)
 		count_lost(RL_LOST_SOCKET);
 	else if (thread)
-		note_relay(sk, s, p, slot, thread, task, direction, bytes);
+		note_message(sk, s, slot, thread, bytes << 1 | direction);
 	return 0;
 }
 

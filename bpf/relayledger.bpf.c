@@ -20,6 +20,8 @@
 #include "quotas.bpf.c"
 #include "deny.bpf.c"
 #include "owners.bpf.c"
+#include "flow-peers.bpf.h"
+#include "payments.bpf.h"
 #include "ledger.bpf.c"
 #include "payload.bpf.c"
 #include "fair-rate.bpf.h"

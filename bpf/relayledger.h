@@ -22,6 +22,8 @@ enum rl_limits {
 	RL_MAX_FLOWS = 32768,
 	RL_MAX_PAIRS = 65536,
 	RL_LAG_BUCKETS = 26,
+	RL_SHORT_GAPS = 20,
+	RL_OUTGO_MOVES = 6,
 	RL_SIZE_CLASSES = 16,
 	RL_SMALL_CLASSES = 4,
 	RL_TUNNEL_SIZES = 1 + 2 * RL_SMALL_CLASSES,
@@ -147,7 +149,7 @@ enum rl_opened { RL_OPENED_UNKNOWN = 0, RL_OPENED_ACCEPTED = 1, RL_OPENED_CONNEC
 /* What went from one flow to another. Lags by log2: bucket 0 is below 1.024 us, bucket b from 2^(b-1) to 2^b of them. */
 struct rl_pair {
 	__u64 moved;    /* bytes sent on the destination that were received on the source, each once */
-	__u64 position; /* how far into what the source received this pair has come */
+	__u64 position; /* how far into what the source received this pair has come; of a flow's first pair, see rl_outgo */
 	__u32 moves;
 	__u32 settled;  /* moves that left nothing of the source to pass on */
 	__u32 direct;   /* moves that were the thread's next socket call after the receive */
@@ -170,40 +172,67 @@ struct rl_pair_key {
 	__u64 destination;
 };
 
-struct rl_flow {
-	/* Written when it receives. */
+/*
+ * What a flow has received, as far as the sends of other flows need it: one cache line for each flow, by its index.
+ * All that a receive writes is here; gaps of half a second and longer, and every 256th of a shorter length, are added
+ * to the flow itself.
+ */
+struct rl_income {
 	__u64 credit; /* received and not passed on yet */
 	__u64 last_receive_ns;
 	__u64 received;
-	__u64 host_hash; /* of the peer's address; whatever has the same is the same host */
-	__u64 expired; /* credit that was too old when more came */
-	__u64 listed_ns;
-	__u32 receives;
+	__u32 generation;
+	__u32 host; /* of the flow's host_hash */
 	__u32 last_receive_bytes;
 	__u32 last_run;
+	__u32 listed; /* when it was last put into the process's sources, in 2^20 ns */
+	__u8 gaps[RL_SHORT_GAPS];
+};
+
+/*
+ * What a flow has sent and its record may not have yet. TCP keeps it with the socket, in a line that is at hand when
+ * a send is counted, as the flow's record is not. It is added to the record after some moves or sends, at each poll of
+ * the agent (`settle_sockets`), and when the socket is closed.
+ */
+struct rl_outgo {
+	__u64 partner; /* the flow that paid for the last send */
+	__u64 last_send_ns;
+	/* The low halves of what the record has once it is settled: settling twice, or at once on two CPUs, adds nothing. */
+	__u32 sent;
+	__u32 moved; /* of `first` */
+	__u32 unmatched;
+	__u32 self_matched;
+	__u32 position; /* of `first`: how far into what its source received this pair has come */
+	__u8 sends;     /* since it was settled */
+	__u8 moves;     /* likewise, of `first`: in `log` */
+	__u8 rivals;    /* sends that answer another flow than the partner, since one answered it */
+	__u8 is_first;  /* the partner is first_source */
+	__u32 log[RL_OUTGO_MOVES]; /* a move each: see log_move() */
+};
+
+struct rl_flow {
+	__u64 first_ns;
 	__u32 generation;
-	__u32 gaps[RL_LAG_BUCKETS]; /* between receives */
+	__u32 closed; /* its socket was closed, or its process ended */
+	__u64 expired; /* credit that was too old when more came */
+	__u64 sent;
+	__u64 unmatched;    /* sent, and nothing received accounts for it */
+	__u64 self_matched; /* sent back to where it came from */
+	__u64 first_source;
+	__u64 last_send_ns;
+	__u32 sends;
+	__u32 gaps[RL_LAG_BUCKETS]; /* between receives; those of `rl_income` are to be added */
 	__u16 received_sizes[RL_SIZE_CLASSES]; /* datagrams by a hash of their size */
+	__u16 sent_sizes[RL_SIZE_CLASSES];
 	/*
 	 * Datagrams that a tunnel's TCP segments would make: full ones; then, by classes of 32 bytes, those that an empty
 	 * acknowledgement in its wrapping would be; then by how much in all the latter exceed the least of their class.
 	 */
 	__u32 tunnel_sizes[RL_TUNNEL_SIZES];
-	/* Written when it sends: one cache line, as what comes before `gaps` is, and what `first` begins with. */
-	__u64 sent;
-	__u64 unmatched;    /* sent, and nothing received accounts for it */
-	__u64 self_matched; /* sent back to where it came from */
-	__u64 partner;      /* the flow that paid for the last send */
-	__u64 first_source;
-	__u64 last_send_ns;
-	__u32 sends;
-	__u32 rivals; /* sends that answer another flow than the partner, since one answered it */
 	struct rl_pair first; /* with first_source: one-to-one relays need no look-up */
-	__u16 sent_sizes[RL_SIZE_CLASSES];
-	__u32 closed; /* its socket was closed, or its process ended */
-	__u32 reserved2;
+	struct rl_outgo outgo; /* of what is not TCP; always settled */
 	/* Who it is; written once. */
-	__u64 first_ns;
+	__u64 host_hash; /* of the peer's address; whatever has the same is the same host */
 	__u64 cookie;
 	__u64 local_socket; /* AF_UNIX: kernel addresses, which only serve to find the other end */
 	__u64 remote_socket;
@@ -265,7 +294,11 @@ enum rl_claim {
 	RL_CLAIM_TOUCHED = 3,  /* the process that last sent or received on it */
 };
 
-/* A socket's account, kept in its own storage; a child starts as a copy of its listener's. */
+/*
+ * A socket's account, kept in its own storage; a child starts as a copy of its listener's. It begins 8 bytes into a
+ * cache line. Packets have read the first line when a send is counted; what the events of a connection write is there
+ * and in the line after it, which is `outgo` alone. 184 bytes fill what the kernel allocates for it.
+ */
 struct rl_socket {
 	__u32 owner; /* slot in `processes`, 0 for none */
 	__u32 owner_generation;
@@ -276,23 +309,23 @@ struct rl_socket {
 	__u8 connected; /* this host connected it */
 	__u8 nameless;  /* unconnected UDP, read without asking who sent it: its packets tell */
 	__u8 noted;     /* enum rl_noted */
-	__u64 pending_since_ns;
-	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
-	/* From here on written at every send or receive: kept off the line that each packet reads. */
 	__u64 payload[RL_DIRECTIONS];
 	__u64 flow;       /* its flow, for the process in flow_owner; 0 for none */
-	__u32 flow_owner; /* slot */
-	__u16 peer_port;  /* unconnected UDP: whom it spoke with last; where it is nameless, who sent it a packet last */
-	__u16 noted_port; /* UDP: where it was noted in rejected_datagrams; 0 for nowhere */
-	__u8 peer_address[16];
 	__u32 copied_seq; /* TCP: what was received is counted up to here */
 	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
+	__u16 flow_owner; /* slot */
+	__u16 peer_port;  /* unconnected UDP: whom it spoke with last; where it is nameless, who sent it a packet last */
 	__u8 copied_valid;
 	__u8 urgent_valid;
 	__u8 before_urgent; /* TCP: the next byte to read is an urgent one */
-	__u8 reserved2;
+	__u8 reserved;
+	struct rl_outgo outgo;
+	__u16 pending_since; /* 2^24 ns; 0 for never */
+	__u16 noted_port; /* UDP: where it was noted in rejected_datagrams; 0 for nowhere */
 	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener; UDP: network namespace */
+	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
+	__u8 peer_address[16];
 };
 
 struct rl_interface_key {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which sockets are there, and whose? adopt_sockets gives those that were there before us an owner,
- * once, at start; dump_sockets writes the socket table, on request.
+ * once, at start; dump_sockets writes the socket table, on request; settle_sockets tells the flow table what
+ * the sockets have not told it yet, at each poll.
  *
  * Hooks:  iter/task_file, iter/bpf_sk_storage_map.
- * Cost:   some 3 us a socket, only when asked.
+ * Cost:   some 3 us a socket, only when asked; some 0.3 us each to settle.
  * Blind:  sockets in no process's file table at start (in flight over a Unix socket) get their owner at
  *         the first touch.
  */
@@ -102,5 +103,16 @@ int dump_sockets(struct bpf_iter__bpf_sk_storage_map *ctx)
 	}
 	copy_addresses(&r, sk);
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	return 0;
+}
+
+/* Brings the flows of all connections up to date, before the agent reads them. */
+SEC("iter/bpf_sk_storage_map")
+int settle_sockets(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct rl_socket *s = ctx->value;
+
+	if (s && s->outgo.sends && !settle_outgo(&s->outgo, s->flow))
+		s->flow = 0;
 	return 0;
 }

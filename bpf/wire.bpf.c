@@ -138,14 +138,14 @@ static __noinline int wait_for_owner(struct rl_socket *s, enum rl_direction dire
 {
 	if (!s)
 		return 0;
-	__u64 now = bpf_ktime_get_boot_ns();
-	if (!s->pending_since_ns)
-		s->pending_since_ns = now;
+	__u16 now = bpf_ktime_get_boot_ns() >> 24 | 1; /* never 0 */
+	if (!s->pending_since)
+		s->pending_since = now;
 	count_unattributed(RL_UNCLAIMED, direction, bytes, packets); /* first: what settle_pending() takes off is there */
 	add_wire(&s->pending[direction], bytes, packets);
 	/* Somebody may have claimed the socket, and taken what was pending, while this was being added. */
 	bool claimed = *(volatile __u8 *)&s->claim != RL_CLAIM_LISTENER;
-	if (claimed || now - s->pending_since_ns > UNCLAIMED_PATIENCE_NS) {
+	if (claimed || (__u16)(now - s->pending_since) > UNCLAIMED_PATIENCE) {
 		struct rl_process *p = get_process(s->owner);
 		if (p && p->generation == s->owner_generation)
 			claim(s, s->owner, p, RL_CLAIM_TOUCHED);

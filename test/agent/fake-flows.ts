@@ -2,6 +2,8 @@ import { type FlowMaps, FlowTable } from '../../agent/flow-table.ts';
 import {
   RL_FLOW_OFFSET,
   RL_FLOW_SIZE,
+  RL_INCOME_OFFSET,
+  RL_INCOME_SIZE,
   RL_PAIR_KEY_SIZE,
   RL_PAIR_OFFSET,
   RL_PAIR_SIZE,
@@ -19,6 +21,7 @@ const TWO_32 = 2 ** 32;
 const SIZE_CLASSES = 16;
 const TUNNEL_SIZES = 9;
 const LAG_BUCKETS = 26;
+const SHORT_GAPS = 20;
 
 export interface FlowShape {
   slot: number;
@@ -74,14 +77,17 @@ export function mapped(...bytes: number[]): Uint8Array {
 export class FakeFlows {
   readonly capacity: number;
   readonly view: DataView<ArrayBuffer>;
+  readonly incomes: DataView<ArrayBuffer>;
   readonly free: FakeQueue;
   readonly peers: FakeMap;
   readonly pairs: FakeMap;
   used = 0;
+  readonly #unsettled: (() => void)[] = [];
 
   constructor(capacity = 16) {
     this.capacity = capacity;
     this.view = new DataView(new ArrayBuffer(capacity * RL_FLOW_SIZE));
+    this.incomes = new DataView(new ArrayBuffer(capacity * RL_INCOME_SIZE));
     this.free = new FakeQueue('free_flows', capacity);
     this.peers = new FakeMap({ name: 'peer_flows', keySize: RL_PEER_KEY_SIZE, valueSize: 8, maxEntries: capacity });
     this.pairs = new FakeMap({ name: 'pairs', keySize: RL_PAIR_KEY_SIZE, valueSize: RL_PAIR_SIZE, maxEntries: 64 });
@@ -90,6 +96,8 @@ export class FakeFlows {
   maps(): FlowMaps {
     return {
       flows: { buffer: this.view.buffer, reach: () => false },
+      incomes: { buffer: this.incomes.buffer, reach: () => false },
+      settle: () => this.settle(),
       used: () => this.used,
       capacity: this.capacity,
       free: this.free.asMap(),
@@ -105,8 +113,9 @@ export class FakeFlows {
     if (index >= this.capacity) throw new Error('the flow table is full');
     const generation = this.generationAt(index) || 1;
     new Uint8Array(this.view.buffer, index * RL_FLOW_SIZE, RL_FLOW_SIZE).fill(0);
+    new Uint8Array(this.incomes.buffer, index * RL_INCOME_SIZE, RL_INCOME_SIZE).fill(0);
     const flow = { ...shape, index, id: generation * TWO_32 + index };
-    this.put32(flow, 'generation', generation);
+    this.putGeneration(flow, generation);
     for (const field of ['slot', 'processGeneration', 'netns'] as const) this.put32(flow, field, shape[field]);
     for (const field of ['family', 'protocol', 'localPort', 'remotePort'] as const)
       this.view.setUint16(this.#at(flow, field), shape[field], true);
@@ -123,16 +132,40 @@ export class FakeFlows {
     return flow;
   }
 
+  /** `ns` after the last one: of how many bits the gap is, in 1.024 us, tells its bucket. */
   receive(flow: FakeFlow, bytes: number, ns = 1000): void {
-    this.#add64(flow, 'received', bytes);
-    this.#add32(flow, 'receives', 1);
-    this.put64(flow, 'lastReceiveNs', BigInt(ns));
+    const at = flow.index * RL_INCOME_SIZE;
+    const { received, lastReceiveNs } = RL_INCOME_OFFSET;
+    const before = Number(this.incomes.getBigUint64(at + lastReceiveNs, true));
+    if (before !== 0) this.noteGap(flow, (ns - before) / 1024 < 1 ? 0 : 32 - Math.clz32((ns - before) / 1024));
+    this.incomes.setBigUint64(at + received, this.incomes.getBigUint64(at + received, true) + BigInt(bytes), true);
+    this.incomes.setBigUint64(at + lastReceiveNs, BigInt(ns), true);
+  }
+
+  /** Short ones in bytes, whose carries go with the long ones to the flow's record. */
+  noteGap(flow: FakeFlow, bucket: number): void {
+    const at = flow.index * RL_INCOME_SIZE + RL_INCOME_OFFSET.gaps + bucket;
+    const count = bucket < SHORT_GAPS ? this.incomes.getUint8(at) + 1 : 0;
+    if (bucket < SHORT_GAPS) this.incomes.setUint8(at, count % 256);
+    const wide = this.#at(flow, 'gaps') + 4 * bucket;
+    const rise = bucket >= SHORT_GAPS ? 1 : count === 256 ? 256 : 0;
+    this.view.setUint32(wide, this.view.getUint32(wide, true) + rise, true);
   }
 
   send(flow: FakeFlow, bytes: number, ns = 1000): void {
-    this.#add64(flow, 'sent', bytes);
-    this.#add32(flow, 'sends', 1);
+    const sent = this.#at(flow, 'sent');
+    this.view.setBigUint64(sent, this.view.getBigUint64(sent, true) + BigInt(bytes), true);
+    this.put32(flow, 'sends', this.view.getUint32(this.#at(flow, 'sends'), true) + 1);
     this.put64(flow, 'lastSendNs', BigInt(ns));
+  }
+
+  /** Sends that the record is told of only by settle_sockets(). */
+  sendUnsettled(flow: FakeFlow, bytes: number, ns = 1000): void {
+    this.#unsettled.push(() => this.send(flow, bytes, ns));
+  }
+
+  settle(): void {
+    for (const send of this.#unsettled.splice(0)) send();
   }
 
   /** Sends what `source` received: in the flow itself where it is its first source, else in a pair of its own. */
@@ -161,7 +194,12 @@ export class FakeFlows {
   }
 
   generationAt(index: number): number {
-    return this.view.getUint32(index * RL_FLOW_SIZE + RL_FLOW_OFFSET.generation, true);
+    return this.incomes.getUint32(index * RL_INCOME_SIZE + RL_INCOME_OFFSET.generation, true);
+  }
+
+  putGeneration(flow: FakeFlow, generation: number): void {
+    this.put32(flow, 'generation', generation);
+    this.incomes.setUint32(flow.index * RL_INCOME_SIZE + RL_INCOME_OFFSET.generation, generation, true);
   }
 
   pairKey(source: FakeFlow, destination: FakeFlow): Buffer {
@@ -202,16 +240,6 @@ export class FakeFlows {
 
   #at({ index }: Pick<FakeFlow, 'index'>, field: keyof typeof RL_FLOW_OFFSET): number {
     return index * RL_FLOW_SIZE + RL_FLOW_OFFSET[field];
-  }
-
-  #add32(flow: FakeFlow, field: 'receives' | 'sends', rise: number): void {
-    const at = this.#at(flow, field);
-    this.view.setUint32(at, this.view.getUint32(at, true) + rise, true);
-  }
-
-  #add64(flow: FakeFlow, field: 'received' | 'sent', rise: number): void {
-    const at = this.#at(flow, field);
-    this.view.setBigUint64(at, this.view.getBigUint64(at, true) + BigInt(rise), true);
   }
 }
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { FlowState } from '../../agent/flow-reading.ts';
 import { FlowTable } from '../../agent/flow-table.ts';
-import { RL_FLOW_OFFSET, RL_FLOW_SIZE } from '../../bpf/layouts.ts';
+import { RL_FLOW_OFFSET, RL_FLOW_SIZE, RL_INCOME_OFFSET, RL_INCOME_SIZE } from '../../bpf/layouts.ts';
 import { AF_UNIX, type FakeFlow, makeFlowTable, mapped, pair, UDP } from './fake-flows.ts';
 
 const all = (): boolean => true;
@@ -59,7 +59,7 @@ t.test('an index that came and went between two polls is not missed', async (t) 
   kernel.receive(first, 10);
   changed();
   // Another agent gave it back and the kernel handed it out: as many events, another generation.
-  kernel.put32(first, 'generation', 2);
+  kernel.putGeneration(first, 2);
   t.match(table.poll().flows, [{ id: 2 * 2 ** 32 + first.index }]);
 });
 
@@ -75,11 +75,9 @@ t.test('what the kernel holds of a flow goes before its index does', async (t) =
   const note = (what: string, target: object, method: string): void => {
     const original = (target as Record<string, (...values: unknown[]) => unknown>)[method];
     const replacement = (...values: unknown[]): unknown => {
-      const events = ['receives', 'sends'].map((name) => {
-        const at = goes.index * RL_FLOW_SIZE + RL_FLOW_OFFSET[name as 'receives' | 'sends'];
-        return kernel.view.getUint32(at, true);
-      });
-      steps.push(`${what}: ${kernel.holds(goes) ? 'named' : 'nameless'}, ${events.join(' + ')} events`);
+      const received = kernel.incomes.getBigUint64(goes.index * RL_INCOME_SIZE + RL_INCOME_OFFSET.received, true);
+      const sends = kernel.view.getUint32(goes.index * RL_FLOW_SIZE + RL_FLOW_OFFSET.sends, true);
+      steps.push(`${what}: ${kernel.holds(goes) ? 'named' : 'nameless'}, ${received} bytes, ${sends} sends`);
       return original?.apply(target, values);
     };
     Object.assign(target, { [method]: replacement });
@@ -92,7 +90,7 @@ t.test('what the kernel holds of a flow goes before its index does', async (t) =
     [...steps].sort().map((step) => step.split(':')[0]),
     ['index', 'pair', 'peer'],
   );
-  t.equal(steps.at(-1), 'index: nameless, 0 + 0 events', 'from here on the kernel writes there');
+  t.equal(steps.at(-1), 'index: nameless, 0 bytes, 0 sends', 'from here on the kernel writes there');
 });
 
 t.test('what the kernel writes once it has the index again is not taken from it', async (t) => {

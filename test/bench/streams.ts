@@ -16,6 +16,9 @@ export interface Rate {
   cpuShare: number;
 }
 
+/** It runs, and nothing was sent: on a busy machine neither end may have had the CPU. */
+export class StalledError extends Error {}
+
 interface Ends {
   client: Running;
   server: Running;
@@ -112,7 +115,8 @@ export class Streams {
     if (child.exitCode !== null || child.signalCode !== null || after.packets === before.packets) {
       const state = child.exitCode ?? child.signalCode ?? 'still there';
       const said = readFileSync(`${pathOf(this.#hosts.client, this.#folder, kind)}.errors`, 'utf8').trim();
-      throw new Error(`iperf3 sent no ${kind} for ${ms} ms (${state}) ${said}`);
+      const isThere = state === 'still there';
+      throw new (isThere ? StalledError : Error)(`iperf3 sent no ${kind} for ${ms} ms (${state}) ${said}`);
     }
     return {
       bytesPerSecond: (after.bytes - before.bytes) / seconds,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Hosts } from '../e2e/hosts.ts';
 import type { Bench } from './bench.ts';
 import { type Interval, median, medianInterval } from './statistics.ts';
-import { type Kind, type Rate, Streams } from './streams.ts';
+import { type Kind, type Rate, StalledError, Streams } from './streams.ts';
 import { SwitchedAgent } from './switched-agent.ts';
 import { formatNumber, formatPercent, type Section, type Verdict } from './table.ts';
 
@@ -16,6 +16,12 @@ const POLLING_MS = 4000;
 interface Block {
   on: Rate;
   off: readonly [Rate, Rate];
+}
+
+interface Blocks {
+  blocks: Block[];
+  /** Left out: in one of their quarters nothing was sent. */
+  stalled: number;
 }
 
 /** One kind of traffic between one pair of hosts. */
@@ -69,11 +75,13 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
   ];
   await using agent = await SwitchedAgent.start();
   const results: Result[] = [];
-  const counts: number[] = [];
+  const counts: string[] = [];
   for (const { name, kind, streams, seconds } of traffics) {
     bench.progress(`throughput: ${name} for ${seconds} s`);
-    const blocks = await streams.during(kind, () => measureBlocks(kind, streams, agent, seconds));
-    counts.push(blocks.length);
+    const { blocks, stalled } = await streams.during(kind, () => measureBlocks(kind, streams, agent, seconds));
+    counts.push(
+      `${blocks.length}${stalled > 0 ? ` (and ${stalled} left out, in which nothing was sent for a while)` : ''}`,
+    );
     for (const { what, of } of kind === 'tcp' ? TCP : UDP) results.push(compare(`${name}: ${what}`, blocks, of));
   }
   const polling = await tight.during('tcp', () => agent.pollingShare(POLLING_MS));
@@ -109,19 +117,33 @@ export async function measureThroughput(bench: Bench): Promise<Section> {
   };
 }
 
-async function measureBlocks(kind: Kind, streams: Streams, agent: SwitchedAgent, seconds: number): Promise<Block[]> {
+async function measureBlocks(kind: Kind, streams: Streams, agent: SwitchedAgent, seconds: number): Promise<Blocks> {
   const blocks: Block[] = [];
+  let stalled = 0;
   await sleep(500);
   for (const end = performance.now() + 1000 * seconds; performance.now() < end; ) {
-    const before = await streams.rate(kind, QUARTER_MS);
-    agent.on();
+    try {
+      blocks.push(await measureBlock(kind, streams, agent));
+    } catch (error) {
+      if (!(error instanceof StalledError)) throw error;
+      stalled++;
+    }
+  }
+  return { blocks, stalled };
+}
+
+async function measureBlock(kind: Kind, streams: Streams, agent: SwitchedAgent): Promise<Block> {
+  const before = await streams.rate(kind, QUARTER_MS);
+  agent.on();
+  try {
     await sleep(SETTLE_MS);
     const on = await streams.rate(kind, 2 * QUARTER_MS);
     agent.off();
     await sleep(SETTLE_MS);
-    blocks.push({ on, off: [before, await streams.rate(kind, QUARTER_MS)] });
+    return { on, off: [before, await streams.rate(kind, QUARTER_MS)] };
+  } finally {
+    agent.off();
   }
-  return blocks;
 }
 
 function compare(what: string, blocks: readonly Block[], of: (rate: Rate) => number): Result {

@@ -19,6 +19,9 @@ import { makePath, type PathKind, removePath } from './paths.ts';
 /** The bench installs but one. */
 const FIRST_POLICY = 1;
 
+/** No other run's program, nor a test's, has the name: their policies would hold this one too. */
+const HELD = `held-${process.pid}`;
+
 export interface Cell {
   path: PathKind;
   /** `churn`: connections of 20 KB, one after the other. */
@@ -65,7 +68,7 @@ export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verb
     const bytesPerSecond = cell.bitsPerSecond / 8;
     const rate = { bytesPerSecond, sent: cell.direction === 'sent', received: cell.direction === 'received' };
     const policy: KernelPolicy = { name: 'bench', scope: 'all', rate, quota: null, deny: null };
-    const install = (): void => enforcer.install(policy, { executableName: 'held' });
+    const install = (): void => enforcer.install(policy, { executableName: HELD });
     if (cell.by === 'tbf' || cell.by === 'nftables') holdByOthers(cell.by, path.sender.name, bytesPerSecond);
     else if (!cell.attachesLate) install();
     if (cell.by === 'dropping') {
@@ -123,7 +126,7 @@ async function startFlows(
   folder: string,
 ): Promise<Ends> {
   const protocol = kind === 'udp' ? 'udp' : 'tcp';
-  const [senderName, sinkName] = direction === 'sent' ? ['held', 'other'] : ['other', 'held'];
+  const [senderName, sinkName] = direction === 'sent' ? [HELD, 'other'] : ['other', HELD];
   const sink = Flows.start(receiver, program, folder, sinkName, 'sink', ['5300', protocol]);
   await waitForPort(receiver, protocol, 5300);
   const last = kind === 'udp' ? String(Math.ceil((bitsPerSecond / 8) * 1.5)) : congestion;

@@ -125,6 +125,7 @@ export class EnforcementGround implements AsyncDisposable {
   }
 
   sentOn(flow: number): number {
+    this.accounting.settleFlows();
     using mapping = this.accounting.map('flows').mmap();
     return Number(
       new DataView(mapping.buffer).getBigUint64((flow % 2 ** 32) * RL_FLOW_SIZE + RL_FLOW_OFFSET.sent, true),
