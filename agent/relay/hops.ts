@@ -37,8 +37,8 @@ interface End {
 }
 
 export class Hops {
-  /** By what their mirror can compute: ports, or its own socket. */
-  private readonly ends: Map<string, End[]> = new Map();
+  /** By what their mirror can compute: ports, or its own socket; then by flow, as a socket may have thousands of peers. */
+  private readonly ends: Map<string, Map<string, End>> = new Map();
   private readonly isDeclared: IsDeclared;
 
   constructor(isDeclared: IsDeclared) {
@@ -48,15 +48,15 @@ export class Hops {
   add(process: RelayProcess, flow: FlowEvidence): void {
     const key = endKey(flow);
     const ends = this.ends.get(key);
-    if (ends) ends.push({ process, flow });
-    else this.ends.set(key, [{ process, flow }]);
+    if (ends) ends.set(flow.id, { process, flow });
+    else this.ends.set(key, new Map([[flow.id, { process, flow }]]));
   }
 
   delete(flow: FlowEvidence): void {
     const key = endKey(flow);
-    const rest = (this.ends.get(key) ?? []).filter((end) => end.flow.id !== flow.id);
-    if (rest.length > 0) this.ends.set(key, rest);
-    else this.ends.delete(key);
+    const ends = this.ends.get(key);
+    ends?.delete(flow.id);
+    if (ends?.size === 0) this.ends.delete(key);
   }
 
   isLocal(flow: FlowEvidence): boolean {
@@ -127,7 +127,7 @@ export class Hops {
   }
 
   private mirrorOf(flow: FlowEvidence): End | undefined {
-    const candidates = (this.ends.get(mirrorKey(flow)) ?? []).filter(
+    const candidates = [...(this.ends.get(mirrorKey(flow))?.values() ?? [])].filter(
       ({ process, flow: other }) => other.id !== flow.id && faces(flow, process.flows.get(other.id) ?? other),
     );
     // Ports and kernel addresses are used again: the one that began at about the same time.
