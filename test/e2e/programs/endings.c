@@ -135,6 +135,8 @@ static void urgent_call(int fd) {
 /* Each urgent byte comes when the one before it is the next to be read: the kernel then passes over that one. */
 static void urgent_often_serve(int fd) {
   for (int i = 0; i < 5; i++) {
+    wait_for(fd, POLLPRI);
+    wait_until_queued(fd, 102); /* up to this round's urgent byte, not the last one's */
     receive_exactly(fd, 102);
     send_all(fd, 1);
   }
