@@ -76,7 +76,7 @@ const OTHER_RUN_PERIODIC_AUC = 0.99;
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
 
-/** Larger messages are no heartbeat. Streams of datagrams at a constant rate are calls far more often. */
+/** Larger messages are no heartbeat, and no voice. Streams of datagrams at a constant rate are calls far more often. */
 const BEAT_BYTES = 512;
 
 /** One-way volumes of two calls of one codec differ less than this; of a relay's two directions more. */
@@ -145,7 +145,7 @@ export const RULES: readonly Rule[] = [
     holds: ({ main, twoWay }) =>
       twoWay &&
       main.every((d) => isEqual(d) && !d.datagrams) &&
-      (!main.every((d) => d.periodic) || !haveOneVolume(main)),
+      !(haveOneVolume(main) && main.every((d) => d.periodic || isOfSmallMessages(d))),
   },
   {
     verdict: 'relay',
@@ -255,8 +255,8 @@ function isInStep(direction: Direction): boolean {
 }
 
 /** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
-function isBeat({ sizes, received, receives }: Direction): boolean {
-  return sizes === null && received < BEAT_BYTES * receives;
+function isBeat(direction: Direction): boolean {
+  return direction.sizes === null && isOfSmallMessages(direction);
 }
 
 function followsWeakly(direction: Direction): boolean {
@@ -317,6 +317,11 @@ function sizesAgree(main: readonly Direction[], twoWay: boolean): boolean {
   if (apart.length < 2) return apart.length === 0;
   const received = sumLists(apart.map((d) => d.receivedSizes));
   return agreementByChance(received, sumLists(apart.map((d) => d.sentSizes))) <= SIZES_AGREE_ONE_WAY;
+}
+
+/** As calls are; over TCP, and on a busy host, their times are not those of a clock. */
+function isOfSmallMessages({ received, receives }: Direction): boolean {
+  return received < BEAT_BYTES * receives;
 }
 
 function haveOneVolume(main: readonly Direction[]): boolean {

@@ -27,6 +27,9 @@ const TYPED: Overrides = { received: 5_000, sent: 8_600, receives: 100, sizes: {
 const PACKED: Overrides = { received: 2_000_000, sent: 1_000_000, receives: 300, auc: 0.9 };
 const UNPACKED: Overrides = { received: 1_000_000, sent: 2_000_000, receives: 300, auc: 0.9 };
 
+/** Voice of 160 bytes, in no step with what was heard. */
+const SPOKEN: Overrides = { ...HELD, received: 60_000, receives: 375, sends: 375 };
+
 const CASES: [string, Overrides[], string][] = [
   ['follows and conserves', [{}], 'relay causal'],
   ['the same both ways', [{}, {}], 'relay causal'],
@@ -61,6 +64,8 @@ const CASES: [string, Overrides[], string][] = [
   ['held both ways, equal', [HELD, { ...HELD, received: 300_000 }], 'relay held'],
   ['held, with something missing', [HELD, { ...HELD, received: 300_000, sent: 290_000 }], 'suspected undecided'],
   ['held, late credit but equal volumes', [HELD, { ...HELD, moved: 910_000 }], 'relay held'],
+  ['two calls of its own over TCP, whose times jitter', [SPOKEN, SPOKEN], 'suspected undecided'],
+  ['small messages, held, of other volumes', [SPOKEN, { ...SPOKEN, received: 30_000 }], 'relay held'],
   ['held one way only', [HELD], 'none undecided'],
   ['a fifth is still held, as of what is stored and asked for', [HELD, { ...HELD, ...BEHIND }], 'none undecided'],
   ['a heartbeat in step with another', [BEAT], 'suspected undecided'],
