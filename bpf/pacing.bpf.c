@@ -3,10 +3,9 @@
  * How fast may this TCP connection go? Each connection that a rate policy holds is paced to the policy's fair rate,
  * with a congestion window to match, so that nothing has to be dropped. TCP's own pacing needs no fq.
  *
- * Hooks:  sockops on the root cgroup: sockets that are about to connect or listen, connections as they are
- *         established, and at each round trip of those that are held; attached while a rate policy is installed.
- *         iter/tcp, on request, in one network namespace at a time: those that were there before, and those that no
- *         policy holds any more.
+ * Hooks:  sockops on the root cgroup: connections as they are established, and at each round trip of those that are
+ *         held; attached while a rate policy is installed. iter/tcp, on request, in one network namespace at a time:
+ *         those that were there before, and those that no policy holds any more.
  * Cost:   some 150 ns an acknowledgement of a connection that is held; nothing for others once they are established.
  * Blind:  a connection whose rate is changed waits out the pause that it has begun under the old one.
  */
@@ -57,7 +56,7 @@ __noinline __u32 wanted_callbacks(struct rl_socket *s)
 		__u32 flags = policy->flags;
 		if (flags & (RL_POLICY_SENT | RL_POLICY_QUOTA_THROTTLE))
 			wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
-		if (flags & (RL_POLICY_RECEIVED | RL_POLICY_QUOTA_THROTTLE) && !(flags & RL_POLICY_RELAY))
+		if (flags & RL_POLICY_RECEIVED || (flags & RL_POLICY_QUOTA_THROTTLE && !(flags & RL_POLICY_RELAY)))
 			wanted |= BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
 	}
 	return wanted;
@@ -137,20 +136,13 @@ int hold_connections(struct bpf_sock_ops *ctx)
 	bool established = op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB || op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	bool offers = op == BPF_SOCK_OPS_HDR_OPT_LEN_CB && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS;
 
-	bool prepares = op == BPF_SOCK_OPS_TCP_CONNECT_CB || op == BPF_SOCK_OPS_TCP_LISTEN_CB;
-
-	if (!established && !offers && !prepares && op != BPF_SOCK_OPS_RTT_CB)
+	if (!established && !offers && op != BPF_SOCK_OPS_RTT_CB)
 		return 1;
 	struct bpf_sock *sk = ctx->sk;
 	struct rl_socket *s = sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : NULL;
 	if (!s)
 		return 1;
 	__u32 wanted = wanted_callbacks(s);
-	if (prepares) {
-		if (wanted & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
-			LIMIT_SCALE(ctx);
-		return 1;
-	}
 	/* Accepted and not touched yet: it may become another process's. */
 	if (s->claim == RL_CLAIM_LISTENER)
 		wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
@@ -206,10 +198,6 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 		struct rl_process *p = get_process(s->owner);
 		bool is_known = p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation;
 		note_listener(s, is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, true);
-		if (wanted_callbacks(s) & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
-			LIMIT_SCALE(tp);
-		else
-			FREE_SCALE(tp);
 		return 0;
 	}
 	int flags = 0;

@@ -7,15 +7,8 @@
  *
  * Kernel facts: a window that was offered is never taken back (RFC 9293, 3.8.6); TCP_WINDOW_CLAMP goes no lower than
  * half of SOCK_MIN_RCVBUF, some 1,150 bytes, and what is offered is rounded up to the window's scale. Where that makes
- * a segment, a LAN's sender never has to wait. From 6.16 on the scale is 10 (tcp_rmem of 32 MB): connections that begin
- * under such a policy, and listeners, get a scale of 8. Of those with 9 and more from before caps.bpf.c drops what is
- * beyond the allowance.
+ * a segment (scale 10 and more), a LAN's sender never has to wait, and caps.bpf.c drops beyond the allowance.
  */
-
-/* The clamp that a connection begins with decides on its scale: this one's is 8, and all that it will ever offer. */
-#define WIDEST_WINDOW ((1 << 24) - 1)
-/* As good as none: 65,535 at the greatest scale. */
-#define NO_WINDOW_CLAMP (65535 << 14)
 
 /* What a new connection has saved up. */
 #define FIRST_WINDOW_NS 50000000ULL
@@ -94,23 +87,6 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 			SET(context, SOL_TCP, TCP_WINDOW_CLAMP, least); \
 			(held)->window = least; \
 		} \
-	})
-
-/* For a socket that is about to connect, or listens: what it accepts inherits the clamp. */
-#define LIMIT_SCALE(context) \
-	({ \
-		int stands = 0; \
-		bpf_getsockopt(context, SOL_TCP, TCP_WINDOW_CLAMP, &stands, sizeof(stands)); \
-		if (!stands || stands > WIDEST_WINDOW) \
-			SET(context, SOL_TCP, TCP_WINDOW_CLAMP, WIDEST_WINDOW); \
-	})
-
-#define FREE_SCALE(context) \
-	({ \
-		int stands = 0; \
-		bpf_getsockopt(context, SOL_TCP, TCP_WINDOW_CLAMP, &stands, sizeof(stands)); \
-		if (stands == WIDEST_WINDOW) \
-			SET(context, SOL_TCP, TCP_WINDOW_CLAMP, NO_WINDOW_CLAMP); \
 	})
 
 #define WITHDRAW(context, held) \
