@@ -6,8 +6,6 @@ import {
   RL_PRINT_FLOW_OFFSET,
   RL_PRINT_FLOW_SIZE,
   RL_PRINT_OFFSET,
-  RL_PRINT_PEER_OFFSET,
-  RL_PRINT_PEER_SIZE,
   RL_PRINT_SIZE,
   RL_PRINT_SOCKET_OFFSET,
   RL_PRINT_SOCKET_SIZE,
@@ -18,7 +16,7 @@ import type { Mapping } from '../bpf/mapping.ts';
 import { BpfObject } from '../bpf/object.ts';
 import { Words } from '../bpf/words.ts';
 import { AF_UNIX } from './addresses.ts';
-import { type FlowIdentity, isDatagram } from './flow-reading.ts';
+import { encodePeer, type FlowIdentity, isDatagram } from './flow-reading.ts';
 import type { FingerprintStatus, MissingFeature } from './readings.ts';
 
 // `import` would read all that node:crypto exports, and so load WebCrypto.
@@ -199,7 +197,7 @@ export class Fingerprints implements Disposable {
       value.writeUInt32LE(number);
       socket.writeUInt32LE(1, RL_PRINT_SOCKET_OFFSET.byPeer);
       object.map('print_sockets').update(encodeCookie(flow), socket);
-      return object.map('print_peers').update(encodePeer(flow), value, UPDATE.onlyNew);
+      return object.map('print_peers').update(keyOfPeer(flow), value, UPDATE.onlyNew);
     }
     socket.writeUInt32LE(number, RL_PRINT_SOCKET_OFFSET.number);
     return object.map('print_sockets').update(encodeCookie(flow), socket, UPDATE.onlyNew);
@@ -215,7 +213,7 @@ export class Fingerprints implements Disposable {
     for (const { flow, number } of removed) {
       const isNamed = this.#named.delete(number);
       const isLast = !this.#flows.some((other) => other?.cookie === flow.cookie);
-      if (isDatagram(flow) && isNamed) object.map('print_peers').delete(encodePeer(flow));
+      if (isDatagram(flow) && isNamed) object.map('print_peers').delete(keyOfPeer(flow));
       if (isDatagram(flow) ? isLast : isNamed) object.map('print_sockets').delete(encodeCookie(flow));
     }
     this.#wipe(new Set(numbers));
@@ -323,12 +321,9 @@ function encodeCookie({ cookie }: FlowIdentity): Buffer {
   return key;
 }
 
-function encodePeer({ cookie, remotePort, remoteAddress }: FlowIdentity): Buffer {
-  const key = Buffer.alloc(RL_PRINT_PEER_SIZE);
-  key.writeBigUInt64LE(cookie, RL_PRINT_PEER_OFFSET.cookie);
-  key.writeUInt16LE(remotePort, RL_PRINT_PEER_OFFSET.port);
-  key.set(remoteAddress, RL_PRINT_PEER_OFFSET.address);
-  return key;
+/** By a packet's ends alone: whose it is of several that share the socket does not show. */
+function keyOfPeer(flow: FlowIdentity): Buffer {
+  return encodePeer({ ...flow, slot: 0 });
 }
 
 function idsOf({ source, destination }: WatchedPair): number[] {

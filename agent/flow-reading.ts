@@ -1,5 +1,14 @@
-import { RL_FLOW_OFFSET, RL_FLOW_SIZE, RL_INCOME_OFFSET, RL_INCOME_SIZE, RL_PAIR_OFFSET } from '../bpf/layouts.ts';
+import {
+  RL_FLOW_OFFSET,
+  RL_FLOW_SIZE,
+  RL_INCOME_OFFSET,
+  RL_INCOME_SIZE,
+  RL_PAIR_OFFSET,
+  RL_PEER_KEY_OFFSET,
+  RL_PEER_KEY_SIZE,
+} from '../bpf/layouts.ts';
 import type { Words } from '../bpf/words.ts';
+import { AF_UNIX } from './addresses.ts';
 
 /** The kernel's flows and pairs as the agent reads them. */
 
@@ -78,7 +87,6 @@ export interface PairReading {
   sumXy: number;
 }
 
-const AF_UNIX = 1;
 const UDP = 17;
 const UDPLITE = 136;
 const BUCKETS = 26;
@@ -182,6 +190,16 @@ export function readPair(words: Words, at: number, source: number, destination: 
 /** What the kernel gives a flow for each peer, where the socket is not connected. */
 export function isDatagram({ protocol, family }: Pick<FlowReading, 'protocol' | 'family'>): boolean {
   return family !== AF_UNIX && (protocol === UDP || protocol === UDPLITE);
+}
+
+/** `struct rl_peer_key`, by which the kernel finds such a flow. */
+export function encodePeer(flow: Pick<FlowIdentity, 'cookie' | 'slot' | 'remotePort' | 'remoteAddress'>): Buffer {
+  const key = Buffer.alloc(RL_PEER_KEY_SIZE);
+  key.writeBigUInt64LE(flow.cookie, RL_PEER_KEY_OFFSET.cookie);
+  key.writeUInt32LE(flow.slot, RL_PEER_KEY_OFFSET.slot);
+  key.writeUInt16LE(flow.remotePort, RL_PEER_KEY_OFFSET.port);
+  key.set(flow.remoteAddress, RL_PEER_KEY_OFFSET.address);
+  return key;
 }
 
 function readCounts(words: Words, at: number, length: number): number[] {

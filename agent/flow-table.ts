@@ -6,12 +6,11 @@ import {
   RL_INCOME_SIZE,
   RL_PAIR_KEY_SIZE,
   RL_PAIR_SIZE,
-  RL_PEER_KEY_OFFSET,
-  RL_PEER_KEY_SIZE,
 } from '../bpf/layouts.ts';
 import type { BpfMap } from '../bpf/map.ts';
 import { Words } from '../bpf/words.ts';
 import {
+  encodePeer,
   type FlowIdentity,
   type FlowReading,
   type FlowState,
@@ -274,14 +273,5 @@ function encodePair(source: number, destination: number): Buffer {
   const key = Buffer.alloc(RL_PAIR_KEY_SIZE);
   key.writeBigUInt64LE(BigInt(source));
   key.writeBigUInt64LE(BigInt(destination), 8);
-  return key;
-}
-
-function encodePeer({ cookie, slot, remotePort, remoteAddress }: FlowIdentity): Buffer {
-  const key = Buffer.alloc(RL_PEER_KEY_SIZE);
-  key.writeBigUInt64LE(cookie, RL_PEER_KEY_OFFSET.cookie);
-  key.writeUInt32LE(slot, RL_PEER_KEY_OFFSET.slot);
-  key.writeUInt16LE(remotePort, RL_PEER_KEY_OFFSET.port);
-  key.set(remoteAddress, RL_PEER_KEY_OFFSET.address);
   return key;
 }

@@ -10,10 +10,6 @@
  *         and relayed traffic is held whole once it is ruled.
  */
 
-#define IPV4_HEADER 20
-#define IPV6_HEADER 40
-#define UDP_HEADER 8
-#define JUMBO_OPTION 8
 #define TCP_SYN 0x02
 #define TCP_SYN_ACK 0x12
 #define TCP_FIN_RST 0x05

@@ -23,12 +23,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "relayledger.h"
 #include "fingerprints.h"
 
-#define IPV4_HEADER 20
-#define IPV6_HEADER 40
-#define UDP_HEADER 8
-#define JUMBO_OPTION 8
+#include "packets.bpf.h"
 
 /* One place in 64: calls of 160 bytes give 125 pieces a second. */
 #define PLACE_BITS 6
@@ -45,8 +43,6 @@
 /* The stack holds a chunk, not a packet. */
 #define CHUNK 128
 #define CHUNKS (65536 / CHUNK)
-
-enum { RX = 0, TX = 1 };
 
 /* Random at each start; the first one is odd. */
 const volatile __u64 print_key[4] = {};
@@ -66,10 +62,11 @@ struct {
 	__type(value, struct rl_print_socket);
 } print_sockets SEC(".maps");
 
+/* By socket and peer; its `slot` is 0, as a packet doesn't tell for whom of several it is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, RL_PRINT_FLOWS);
-	__type(key, struct rl_print_peer);
+	__type(key, struct rl_peer_key);
 	__type(value, __u32);
 } print_peers SEC(".maps");
 
@@ -106,7 +103,7 @@ struct piece {
 	__u32 number;
 	__u32 process;
 	__u32 tick;
-	__u32 direction;
+	enum rl_direction direction;
 };
 
 static __always_inline struct rl_print_flow *get_flow(__u32 number)
@@ -240,7 +237,7 @@ __noinline int note_piece(struct piece *piece)
 	struct rl_print *print = find(set, tag);
 	/* Both become known, whatever the first one is. */
 	bool is_older_new = is_new(piece->older, piece->process), is_newer_new = is_new(piece->newer, piece->process);
-	if (piece->direction == RX) {
+	if (piece->direction == RL_RX) {
 		__sync_fetch_and_add(&f->received, 1);
 		if (print)
 			print->state = make_state(piece->tick, RL_PRINT_COMMON);
@@ -266,7 +263,7 @@ struct scan {
 	__u32 number;
 	__u32 process;
 	__u32 tick;
-	__u32 direction;
+	enum rl_direction direction;
 };
 
 static long scan_chunk(__u32 i, struct scan *scan)
@@ -305,45 +302,13 @@ static long scan_chunk(__u32 i, struct scan *scan)
 	return 0;
 }
 
-/* Where the transport header begins, and the packet's other end. */
-struct ends {
-	__u32 transport;
-	__u8 protocol;
-	__u8 address[16];
-};
-
-static __always_inline bool read_ends(struct __sk_buff *skb, __u32 direction, struct ends *ends)
+static __always_inline bool find_peer(struct __sk_buff *skb, enum rl_direction direction, const struct ends *ends,
+				      __u64 cookie, __u32 *number)
 {
-	__u8 first;
+	struct rl_peer_key key = {.cookie = cookie};
 
-	if (bpf_skb_load_bytes(skb, 0, &first, 1))
+	if (!read_port(skb, direction, ends, &key.port))
 		return false;
-	if (first >> 4 == 4) {
-		ends->transport = (first & 0xf) * 4;
-		ends->address[10] = ends->address[11] = 0xff;
-		return !bpf_skb_load_bytes(skb, 9, &ends->protocol, 1) &&
-		       !bpf_skb_load_bytes(skb, direction == RX ? 12 : 16, ends->address + 12, 4);
-	}
-	ends->transport = IPV6_HEADER;
-	if (bpf_skb_load_bytes(skb, 6, &ends->protocol, 1) ||
-	    bpf_skb_load_bytes(skb, direction == RX ? 8 : 24, ends->address, 16))
-		return false;
-	if (ends->protocol == IPPROTO_HOPOPTS) { /* TCP's super-packets over 64 KB */
-		ends->transport += JUMBO_OPTION;
-		ends->protocol = IPPROTO_TCP;
-	}
-	return true;
-}
-
-static __always_inline bool find_peer(struct __sk_buff *skb, __u32 direction, const struct ends *ends, __u64 cookie,
-				      __u32 *number)
-{
-	struct rl_print_peer key = {.cookie = cookie};
-	__be16 port;
-
-	if (bpf_skb_load_bytes(skb, ends->transport + (direction == RX ? 0 : 2), &port, 2))
-		return false;
-	key.port = bpf_ntohs(port);
 	__builtin_memcpy(key.address, ends->address, 16);
 	__u32 *known = bpf_map_lookup_elem(&print_peers, &key);
 	if (known)
@@ -351,7 +316,8 @@ static __always_inline bool find_peer(struct __sk_buff *skb, __u32 direction, co
 	return known;
 }
 
-static __noinline int look(struct __sk_buff *skb, __u64 cookie, struct rl_print_socket *socket, __u32 direction)
+static __noinline int look(struct __sk_buff *skb, __u64 cookie, struct rl_print_socket *socket,
+			  enum rl_direction direction)
 {
 	struct ends ends = {};
 	__u32 number = socket->number, header = UDP_HEADER;
@@ -396,7 +362,7 @@ static __noinline int look(struct __sk_buff *skb, __u64 cookie, struct rl_print_
 	return 0;
 }
 
-static __always_inline int look_at(struct __sk_buff *skb, __u32 direction)
+static __always_inline int look_at(struct __sk_buff *skb, enum rl_direction direction)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	if (!(print_filter[cookie / 64 % (FILTER_BITS / 64)] >> cookie % 64 & 1))
@@ -410,13 +376,13 @@ static __always_inline int look_at(struct __sk_buff *skb, __u32 direction)
 SEC("cgroup_skb/ingress")
 int print_ingress(struct __sk_buff *skb)
 {
-	return look_at(skb, RX);
+	return look_at(skb, RL_RX);
 }
 
 SEC("cgroup_skb/egress")
 int print_egress(struct __sk_buff *skb)
 {
-	return look_at(skb, TX);
+	return look_at(skb, RL_TX);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -17,7 +17,11 @@ enum rl_print_limits {
 /* A piece that was seen, by the keyed hash of its content. */
 struct rl_print {
 	__u64 tag;   /* 0: none */
-	__u64 state; /* tick << 32 | number of the flow that it came in on << 16 | a bit for each flow it went out on */
+	/*
+	 * tick << 32 | number of the flow that it came in on << 16 | a bit for each flow that it went out on, by the low
+	 * four bits of its number: of two with the same the second is not counted.
+	 */
+	__u64 state;
 };
 
 /* One cache line. */
@@ -27,14 +31,7 @@ struct rl_print_set {
 
 struct rl_print_socket {
 	__u32 number;  /* of its flow */
-	__u32 by_peer; /* UDP: its flows are found by the packet's other end */
-};
-
-struct rl_print_peer {
-	__u64 cookie;
-	__u16 port;
-	__u16 reserved[3];
-	__u8 address[16]; /* network byte order; IPv4 as v4-mapped IPv6 */
+	__u32 by_peer; /* UDP: its flows are found by the packet's other end, as struct rl_peer_key */
 };
 
 /* A flow that is looked at. Counters are of pieces, since it has been. */

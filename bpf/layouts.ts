@@ -829,26 +829,6 @@ export function readRlPrintFlow(view: DataView, offset: number): RlPrintFlow {
   };
 }
 
-/** `struct rl_print_peer`, 32 bytes. */
-export interface RlPrintPeer {
-  readonly cookie: bigint;
-  readonly port: number;
-  readonly address: Uint8Array;
-}
-export const RL_PRINT_PEER_SIZE = 32;
-export const RL_PRINT_PEER_OFFSET = {
-  cookie: 0,
-  port: 8,
-  address: 16,
-} as const;
-export function readRlPrintPeer(view: DataView, offset: number): RlPrintPeer {
-  return {
-    cookie: view.getBigUint64(offset, true),
-    port: view.getUint16(offset + 8, true),
-    address: readBytes(view, offset + 16, 16),
-  };
-}
-
 /** `struct rl_print_set`, 64 bytes. */
 export interface RlPrintSet {
   readonly way: readonly RlPrint[];
@@ -1769,16 +1749,6 @@ export const layouts: readonly Layout[] = [
       second: [40, 'u32[2]'],
       looked: [48, 'u32[2]'],
       matched_from: [56, 'u32[128]'],
-    },
-  },
-  {
-    struct: 'rl_print_peer',
-    size: 32,
-    fields: {
-      cookie: [0, 'u64'],
-      port: [8, 'u16'],
-      reserved: [10, 'u16[3]'],
-      address: [16, 'u8[16]'],
     },
   },
   {

@@ -13,6 +13,7 @@
 #include "relayledger.h"
 
 #include "maps.bpf.h"
+#include "packets.bpf.h"
 
 #include "policies.bpf.c"
 #include "processes.bpf.c"

@@ -169,23 +169,13 @@ static __always_inline __u32 mptcp_owner(struct bpf_sock *sk)
 /* Who sent this datagram: its reader won't ask. */
 static __noinline int note_sender(struct __sk_buff *skb, struct rl_socket *s)
 {
-	__u8 first, next, address[16] = {[10] = 0xff, [11] = 0xff};
-	__u32 header = IPV6_HEADER;
-	__be16 port;
+	struct ends ends = {};
+	__u16 port;
 
-	if (!s || bpf_skb_load_bytes(skb, 0, &first, 1))
+	if (!s || !read_ends(skb, RL_RX, &ends) || ends.protocol != IPPROTO_UDP || !read_port(skb, RL_RX, &ends, &port))
 		return 0;
-	if (first >> 4 == 4) {
-		header = (first & 0xf) * 4;
-		if (bpf_skb_load_bytes(skb, 9, &next, 1) || bpf_skb_load_bytes(skb, 12, address + 12, 4))
-			return 0;
-	} else if (bpf_skb_load_bytes(skb, 6, &next, 1) || bpf_skb_load_bytes(skb, 8, address, 16)) {
-		return 0;
-	}
-	if (next != IPPROTO_UDP || bpf_skb_load_bytes(skb, header, &port, 2))
-		return 0;
-	__builtin_memcpy(s->peer_address, address, 16);
-	s->peer_port = bpf_ntohs(port);
+	__builtin_memcpy(s->peer_address, ends.address, 16);
+	s->peer_port = port;
 	return 0;
 }
 
