@@ -3,16 +3,8 @@ import { payloadOf, sharesOf, wireOf } from './counters.ts';
 import { plainProcess } from './plain-process.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
+import { NO_RELAY } from './relay/reading.ts';
 import type { Users } from './users.ts';
-
-export const NO_RELAY: Relay = {
-  verdict: 'none',
-  role: null,
-  receivedBytes: 0,
-  sentBytes: 0,
-  confidence: 0,
-  since: null,
-};
 
 export interface ProcessDescriptionOptions {
   users: Users;
