@@ -9,10 +9,11 @@ import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
 import type { Policies } from './policies/policies.ts';
-import { identityOf, NO_RELAY, ProcessDescription, toIso } from './process-description.ts';
+import { identityOf, ProcessDescription, toIso } from './process-description.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type { AgentEvent, App, Flow, Process, Readings, Relay, RelayReading, Socket, Status } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
+import { NO_RELAY } from './relay/reading.ts';
 import { RelayWatch } from './relay-watch.ts';
 import { SocketReadings } from './socket-readings.ts';
 import { toFlow } from './socket-table.ts';
@@ -175,9 +176,7 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   processes({ includeExited = false }: { includeExited?: boolean } = {}): Process[] {
-    const { clock } = this.#options;
-    const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
-    const processes = [kernelProcess(this.#balance().unattributed, bootedAt)];
+    const processes = [this.#kernel()];
     for (const record of this.#table.records()) {
       if (record.exitedAtMs === null) processes.push(this.#description.of(record));
       else if (includeExited) processes.push(this.#description.viewOf(record));
@@ -187,11 +186,10 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   process(pid: number): Process | undefined {
-    if (pid === 0) return this.processes()[0];
+    if (pid === 0) return this.#kernel();
     this.#refresh();
     const known = this.#table.records().filter(({ tgid }) => tgid === pid);
-    const candidates = [...known].map((record) => this.#description.of(record));
-    candidates.push(...this.#totals.endedWithPid(pid));
+    const candidates = [...known.map((record) => this.#description.of(record)), ...this.#totals.endedWithPid(pid)];
     // ISO times in UTC sort as text.
     const latest = (a: Process, b: Process): Process => (b.startedAt > a.startedAt ? b : a);
     return candidates.find(({ exitedAt }) => exitedAt === null) ?? candidates.reduce(latest, candidates[0] as Process);
@@ -209,7 +207,7 @@ export class Agent implements Readings, AsyncDisposable {
   relays(): RelayReading[] {
     this.#refresh();
     const readings = this.#watch?.relays() ?? [];
-    return readings.map(({ processKey, ...reading }) => ({ ...reading, app: this.#appOf(processKey) }));
+    return readings.map(({ processKey, ...reading }) => ({ ...reading, app: this.#appOf(reading.pid, processKey) }));
   }
 
   apps(): App[] {
@@ -378,9 +376,11 @@ export class Agent implements Readings, AsyncDisposable {
     return false;
   }
 
-  #appOf(processKey: string): string {
-    for (const record of this.#table.records()) if (identityOf(record) === processKey) return record.app;
-    return this.#totals.endedAs(processKey)?.app ?? '';
+  #appOf(pid: number, identity: string): string {
+    for (const record of this.#table.records()) {
+      if (record.tgid === pid && identityOf(record) === identity) return record.app;
+    }
+    return this.#totals.endedAs(identity)?.app ?? '';
   }
 
   #publish(type: string, record: ProcessRecord): void {
@@ -396,6 +396,13 @@ export class Agent implements Readings, AsyncDisposable {
     const balance = this.#doubleEntry.balance();
     this.#books = { atMs: this.#elapsedMs(), balance };
     return balance;
+  }
+
+  /** The row of process 0. */
+  #kernel(): Process {
+    const { clock } = this.#options;
+    const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
+    return kernelProcess(this.#balance().unattributed, bootedAt);
   }
 
   #countSockets(): Map<string, Map<string, number>> {

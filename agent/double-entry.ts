@@ -3,6 +3,7 @@ import { type Counters, WIRE_RX_BYTES, WIRE_RX_PACKETS, WIRE_TX_BYTES, WIRE_TX_P
 import type { InterfaceAccount, InterfaceBooks } from './interface-books.ts';
 import { type Amount, type KernelRow, type KernelRowInput, kernelRow, mergeDirections } from './kernel-row.ts';
 import type { Direction, Process, Reconciliation, UnattributedTraffic } from './readings.ts';
+import { NO_RELAY } from './relay/reading.ts';
 
 /** The books at one moment. */
 export interface Balance {
@@ -112,6 +113,6 @@ export function kernelProcess(unattributed: UnattributedTraffic[], bootedAt: str
     traffic: { wire, payload: { receivedBytes: 0, sentBytes: 0 } },
     payloadShares: [],
     unattributed,
-    relay: { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null },
+    relay: NO_RELAY,
   };
 }

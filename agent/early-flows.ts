@@ -8,10 +8,6 @@ export class EarlyFlows {
   #flows = new Map<number, { flow: FlowReading; sinceNs: number }>();
   #pairs: readonly PairReading[] = [];
 
-  get size(): number {
-    return this.#flows.size;
-  }
-
   /** What is known now and what was kept, older readings first; nothing is kept afterwards. */
   join(flows: readonly FlowReading[], pairs: readonly PairReading[]): { flows: EarlyFlow[]; pairs: PairReading[] } {
     const now = new Set(flows.map(({ id }) => id));

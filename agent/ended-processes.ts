@@ -2,6 +2,7 @@ import { COUNTERS, type Counters, makeCounters, payloadOf, sharesOf, wireOf } fr
 import { plainProcess } from './plain-process.ts';
 import { toIso } from './process-description.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
+import { NO_RELAY } from './relay/reading.ts';
 
 /** What processes have in common that ran the same program. */
 type Common = Pick<
@@ -107,8 +108,6 @@ export class EndedProcesses {
     return program;
   }
 }
-
-const NO_RELAY: Relay = { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
 
 class EndedProcess implements Process {
   readonly program: Program;

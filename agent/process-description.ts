@@ -3,16 +3,8 @@ import { payloadOf, sharesOf, wireOf } from './counters.ts';
 import { plainProcess } from './plain-process.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
+import { NO_RELAY } from './relay/reading.ts';
 import type { Users } from './users.ts';
-
-export const NO_RELAY: Relay = {
-  verdict: 'none',
-  role: null,
-  receivedBytes: 0,
-  sentBytes: 0,
-  confidence: 0,
-  since: null,
-};
 
 export interface ProcessDescriptionOptions {
   users: Users;
@@ -36,37 +28,17 @@ export class ProcessDescription {
     return this.#configuredPorts.of(record, this.#options.users.homeOf(record.uid));
   }
 
+  /** As it is now. */
+  of(record: ProcessRecord): Process {
+    return plainProcess(this.viewOf(record));
+  }
+
   /**
-   * The same of a process that has ended, for lists of many of which few are shown: each part is made when it is read, and
-   * is as it is then.
+   * The same for lists of many processes of which few are shown, as of those that have ended: each part is made when it is
+   * read, and is as it is then.
    */
   viewOf(record: ProcessRecord): Process {
     return new ProcessView(record, this);
-  }
-
-  of(record: ProcessRecord): Process {
-    const ports = this.configuredPortsOf(record);
-    const { tgid, name, details, uid, app, unit, container, profile, counters } = record;
-    return {
-      pid: tgid,
-      startedAt: toIso(record.startedAtMs),
-      exitedAt: record.exitedAtMs === null ? null : toIso(record.exitedAtMs),
-      name,
-      executable: details.executable,
-      command: details.command,
-      user: this.userOf(record),
-      uid,
-      parentPid: details.parentPid,
-      app,
-      unit,
-      container,
-      profile,
-      ...(ports ? { configuredPorts: [...ports] } : {}),
-      netns: details.netns,
-      traffic: { wire: wireOf(counters), payload: payloadOf(counters) },
-      payloadShares: sharesOf(counters),
-      relay: this.relayOf(record),
-    };
   }
 
   userOf({ uid }: ProcessRecord): string | null {

@@ -1,11 +1,10 @@
 import { AF_INET6, AF_UNIX, formatAddress } from './addresses.ts';
 import { PROTOCOLS, SCOPES } from './counters.ts';
 import type { FlowIdentity, FlowReading, PairReading } from './flow-reading.ts';
-import type { FlowEvidence, PairEvidence, SizeSums } from './relay/evidence.ts';
+import { type FlowEvidence, NO_SIZES, type PairEvidence } from './relay/evidence.ts';
 
 const IPPROTO_UDP = 17;
 const OPENED = ['unknown', 'accepted', 'connected'] as const;
-const NO_SIZES: SizeSums = Object.freeze({ count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 });
 
 /** The monotonic clock beside the wall clock, read at the same moment. */
 export interface ClockPair {

@@ -5,6 +5,7 @@ import { type FlowReading, type FlowState, isDatagram, type PairReading } from '
 import type { FlowTable } from './flow-table.ts';
 import { PipeEnds } from './pipe-ends.ts';
 import type { RuledFlow } from './policies/policy.ts';
+import { identityOf } from './process-description.ts';
 import type { ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Relay } from './readings.ts';
 import type { RelayLedger } from './relay/ledger.ts';
@@ -121,20 +122,20 @@ export class RelayWatch {
   }
 
   relayOf(record: ProcessRecord): Relay {
-    const relay = this.#options.ledger.relayOf(keyOf(record));
-    const earlier = this.#earlier.get(keyOf(record))?.relay;
+    const relay = this.#options.ledger.relayOf(identityOf(record));
+    const earlier = this.#earlier.get(identityOf(record))?.relay;
     const verdict = relay.verdict === 'relay' || !earlier ? relay : earlier;
     return { ...verdict, ...relayedOf(record.counters) };
   }
 
   /** What an earlier agent said of a process that lives on, whose evidence may be gone from the kernel by now. */
   restore(record: ProcessRecord, relay: Relay, settled: Bytes): void {
-    if (relay.verdict === 'relay') this.#earlier.set(keyOf(record), { relay, settled });
+    if (relay.verdict === 'relay') this.#earlier.set(identityOf(record), { relay, settled });
   }
 
   /** To be kept for the next agent's `restore`. */
   settledOf(record: ProcessRecord): Bytes {
-    const key = keyOf(record);
+    const key = identityOf(record);
     const now = this.#options.ledger.settledOf(key);
     const earlier = this.#earlier.get(key)?.settled ?? { receivedBytes: 0, sentBytes: 0 };
     return {
@@ -145,7 +146,7 @@ export class RelayWatch {
 
   /** A process's flows that are ruled relayed, by the kernel's ids. */
   ruledFlows(record: ProcessRecord): RuledFlow[] {
-    const flows = this.#options.ledger.ruledFlows(keyOf(record));
+    const flows = this.#options.ledger.ruledFlows(identityOf(record));
     return flows.map(({ id, role, relayedBytes }) => ({ flow: Number(id), role, relayedBytes }));
   }
 
@@ -156,8 +157,8 @@ export class RelayWatch {
   /** Forgets a process whose slot was given back. */
   forget(record: ProcessRecord): void {
     this.#told.delete(record);
-    this.#earlier.delete(keyOf(record));
-    this.#options.ledger.forget(keyOf(record));
+    this.#earlier.delete(identityOf(record));
+    this.#options.ledger.forget(identityOf(record));
   }
 
   /** Gives flows back to the kernel that are over; once in a while, or at every call where the table fills up. */
@@ -240,7 +241,7 @@ export class RelayWatch {
 
   #update(record: ProcessRecord, flows: readonly FlowReading[], pairs: readonly PairReading[], now: ClockPair): void {
     const { tgid: pid, name, exitedAtMs, details } = record;
-    const process = { key: keyOf(record), pid, name, ended: exitedAtMs !== null, fifos: details.fifos };
+    const process = { key: identityOf(record), pid, name, ended: exitedAtMs !== null, fifos: details.fifos };
     const flowEvidence = flows.map((flow) => toFlowEvidence(this.#describe(flow, now), flow));
     const pairEvidence = pairs.map((pair) => toPairEvidence(pair, (flow) => this.#idOf(flow)));
     this.#options.ledger.update(process, flowEvidence, pairEvidence, now.nowMs);
@@ -262,10 +263,10 @@ export class RelayWatch {
 
   /** What the ledger bills beyond what the counters hold goes to the role that it has now; counters never fall. */
   #bill(record: ProcessRecord): void {
-    const relay = this.#options.ledger.relayOf(keyOf(record));
+    const relay = this.#options.ledger.relayOf(identityOf(record));
     if (relay.role === null) return;
     const billed = relayedOf(record.counters);
-    const earlier = this.#earlier.get(keyOf(record))?.settled;
+    const earlier = this.#earlier.get(identityOf(record))?.settled;
     const received = Math.max(0, relay.receivedBytes + (earlier?.receivedBytes ?? 0) - billed.receivedBytes);
     const sent = Math.max(0, relay.sentBytes + (earlier?.sentBytes ?? 0) - billed.sentBytes);
     if (received === 0 && sent === 0) return;
@@ -278,11 +279,6 @@ export class RelayWatch {
     record.dirty = true;
     this.#options.billed(record, this.#delta);
   }
-}
-
-/** A process's identity, as the ledger knows it. */
-export function keyOf({ tgid, startNs }: ProcessRecord): string {
-  return `${tgid}:${startNs}`;
 }
 
 /** The kernel gives such a socket's flow the peer of its messages; the socket itself has none to close with. */

@@ -18,6 +18,7 @@ const OF_A_TUNNEL =
 
 export function describeBilled(process: RelayProcess, billed: Billed): RelayReading {
   const { direction, placements, main } = billed;
+  const comparison = comparisonOf(process, direction);
   return {
     ...nameOf(process),
     verdict: 'relay',
@@ -26,7 +27,7 @@ export function describeBilled(process: RelayProcess, billed: Billed): RelayRead
     since: toIso(Math.min(...placements.map(({ pair }) => pair.sinceMs))),
     kind: billed.isChain ? 'chain' : main.kind,
     why: [
-      `${main.why}${inNumbers(direction)}${comparedInWords(process, direction)}`,
+      `${main.why}${inNumbers(direction)}${inWords(comparison)}`,
       ...(billed.overheadBytes > 0 ? [OF_A_TUNNEL] : []),
       ...(billed.isChain ? ['another process of this host carries it on'] : []),
     ].join('; '),
@@ -38,31 +39,34 @@ export function describeBilled(process: RelayProcess, billed: Billed): RelayRead
     overheadBytes: billed.overheadBytes,
     fanOut: billed.fanOut,
     ...measuresOf(direction),
-    ...comparisonOf(process, direction),
+    ...comparison,
   };
 }
 
 export function describeSuspicion(process: RelayProcess, finding: Finding): RelayReading[] {
-  return finding.directions.map((direction) => ({
-    ...nameOf(process),
-    verdict: 'suspected',
-    role: null,
-    confidence: confidenceIn(finding.kind, direction.events),
-    since: toIso(
-      Math.min(...direction.edges.map(({ source, destination }) => Math.max(source.firstMs, destination.firstMs))),
-    ),
-    kind: finding.kind,
-    why: `${finding.why}${inNumbers(direction)}${comparedInWords(process, direction)}`,
-    ...peersOf(direction),
-    receivedBytes: 0,
-    sentBytes: 0,
-    lowerBytes: 0,
-    upperBytes: Math.min(direction.received, direction.sent),
-    overheadBytes: 0,
-    fanOut: 1,
-    ...measuresOf(direction),
-    ...comparisonOf(process, direction),
-  }));
+  return finding.directions.map((direction) => {
+    const comparison = comparisonOf(process, direction);
+    return {
+      ...nameOf(process),
+      verdict: 'suspected',
+      role: null,
+      confidence: confidenceIn(finding.kind, direction.events),
+      since: toIso(
+        Math.min(...direction.edges.map(({ source, destination }) => Math.max(source.firstMs, destination.firstMs))),
+      ),
+      kind: finding.kind,
+      why: `${finding.why}${inNumbers(direction)}${inWords(comparison)}`,
+      ...peersOf(direction),
+      receivedBytes: 0,
+      sentBytes: 0,
+      lowerBytes: 0,
+      upperBytes: Math.min(direction.received, direction.sent),
+      overheadBytes: 0,
+      fanOut: 1,
+      ...measuresOf(direction),
+      ...comparison,
+    };
+  });
 }
 
 export function describePipe(process: RelayProcess, relay: PipeRelay): RelayReading {
@@ -141,13 +145,15 @@ function inNumbers(direction: Direction): string {
   return ` (${words}, ${direction.events} sends)`;
 }
 
-function comparisonOf({ prints }: RelayProcess, direction: Direction): Pick<RelayReading, 'fingerprints'> {
+type Comparison = Pick<RelayReading, 'fingerprints'>;
+
+/** Nothing where nothing was compared. */
+function comparisonOf({ prints }: RelayProcess, direction: Direction): Comparison {
   const compared = compare(direction, prints.sums);
   return compared.receivedPieces + compared.sentPieces === 0 ? {} : { fingerprints: compared };
 }
 
-function comparedInWords(process: RelayProcess, direction: Direction): string {
-  const { fingerprints } = comparisonOf(process, direction);
+function inWords({ fingerprints }: Comparison): string {
   return fingerprints ? `; ${describeComparison(fingerprints)}` : '';
 }
 

@@ -52,6 +52,8 @@ export interface SizeSums {
   readonly xy: number;
 }
 
+export const NO_SIZES: SizeSums = Object.freeze({ count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 });
+
 /** What went from one flow of a process to another of it. */
 export interface PairEvidence {
   readonly source: string;

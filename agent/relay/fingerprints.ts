@@ -1,5 +1,5 @@
 import type { FingerprintReading } from '../readings.ts';
-import { type Evidence, type PairEvidence, pairKey } from './evidence.ts';
+import { type Evidence, NO_SIZES, type PairEvidence, pairKey } from './evidence.ts';
 import { type Direction, directionOf, type Edge, exchanges, isAmongOneHost, isEdge } from './groups.ts';
 import type { Finding } from './judgement.ts';
 import type { Ruling } from './rules.ts';
@@ -120,7 +120,7 @@ function pairKeysOf({ directions }: Finding): string[] {
 /** Where times have given all bytes to other pairs. */
 function emptyPair(source: string, destination: string): PairEvidence {
   const counts = { moved: 0, copied: 0, moves: 0, copies: 0, settled: 0, direct: 0, sameRun: 0 };
-  return { source, destination, ...counts, lags: [], sizes: { count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 } };
+  return { source, destination, ...counts, lags: [], sizes: NO_SIZES };
 }
 
 function addPrints(one: FlowPrints, other: FlowPrints | undefined): FlowPrints {

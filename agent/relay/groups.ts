@@ -1,5 +1,5 @@
 import { connectedBy } from './connected.ts';
-import { addSizes, type Evidence, type FlowEvidence, type PairEvidence, type SizeSums } from './evidence.ts';
+import { addSizes, type Evidence, type FlowEvidence, NO_SIZES, type PairEvidence, type SizeSums } from './evidence.ts';
 import { ageAmongMany, ageDistribution, auc, isOneBurst, isPeriodic, percentileMs } from './lag.ts';
 import { agreementByChance, variety } from './sizes.ts';
 
@@ -253,8 +253,6 @@ function balance(share: number): number {
 function eventsOf({ pair }: Edge): number {
   return pair.moves + pair.copies;
 }
-
-const NO_SIZES: SizeSums = { count: 0, x: 0, y: 0, xx: 0, yy: 0, xy: 0 };
 
 function regress({ count, x, y, xx, yy, xy }: SizeSums): Direction['sizes'] {
   if (count < MIN_SIZED_MESSAGES) return null;

@@ -8,7 +8,7 @@ import { foldRetired, MAX_RETIRED } from './fold.ts';
 import { Hops, type IsDeclared, type Placement } from './hops.ts';
 import type { Finding } from './judgement.ts';
 import { type PipeRelay, Pipes, roleOfPipe } from './pipes.ts';
-import type { RelayReading, VerdictChange } from './reading.ts';
+import { NO_RELAY, type RelayReading, type VerdictChange } from './reading.ts';
 import { type Fifo, RelayProcess, type RuledPair } from './relay-process.ts';
 import { type RuledFlow, ruledFlowsOf } from './ruled-flows.ts';
 
@@ -160,7 +160,7 @@ export class RelayLedger {
 
   relayOf(processKey: string): Relay {
     const account = this.accounts.get(processKey);
-    if (!account) return { verdict: 'none', role: null, receivedBytes: 0, sentBytes: 0, confidence: 0, since: null };
+    if (!account) return NO_RELAY;
     const { verdict, role, receivedBytes, sentBytes, confidence, since } = account;
     return { verdict, role, receivedBytes, sentBytes, confidence, since };
   }
@@ -212,12 +212,7 @@ export class RelayLedger {
   private open({ key, pid, name }: ProcessState): Account {
     const account: Account = {
       process: new RelayProcess(key, pid, name),
-      verdict: 'none',
-      role: null,
-      receivedBytes: 0,
-      sentBytes: 0,
-      confidence: 0,
-      since: null,
+      ...NO_RELAY,
       billed: [],
       piped: [],
       settled: [],

@@ -1,7 +1,17 @@
-import type { Role, RelayReading as ShownReading, Verdict } from '../readings.ts';
+import type { Relay, Role, RelayReading as ShownReading, Verdict } from '../readings.ts';
 import type { RelayKind } from './rules.ts';
 
 export type { RelayPeer } from '../readings.ts';
+
+/** Of a process that there is nothing to say of. */
+export const NO_RELAY: Relay = {
+  verdict: 'none',
+  role: null,
+  receivedBytes: 0,
+  sentBytes: 0,
+  confidence: 0,
+  since: null,
+};
 
 /*
  * What `GET /v1/relays` shows: one reading for each direction in which a process relays, or is suspected to, with the

@@ -46,7 +46,7 @@ const WINDOW_MS = 10_000;
 const SNAPSHOT_EVERY_MS = 5_000;
 /** Relays that hold data have sent on what came this long ago. */
 const EARLIER_MS: readonly [number, number] = [1_000, 2_000];
-/** One with more than this is looked at less often than every second: a flood of flows must not take all the agent's time. */
+/** So many more than these put the next look off by a second: a flood of flows must not take all the agent's time. */
 const PAIRS_PER_SECOND = 1_500;
 /** A poll that comes a little early is still a poll. */
 const JITTER_MS = 500;

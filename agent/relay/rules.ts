@@ -76,8 +76,12 @@ const OTHER_RUN_PERIODIC_AUC = 0.99;
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
 
-/** Larger messages are no heartbeat, and no voice. Streams of datagrams at a constant rate are calls far more often. */
+/** Larger messages are no heartbeat, and no voice. */
 const BEAT_BYTES = 512;
+/** Two streams of one pace, by chance, had .87 to .94 for seconds on end; brokers that frame what they pass on have .96. */
+const IN_STEP_CONSERVED = 0.95;
+/** Below it, the size of a send has nothing to do with that of the receive before. */
+const UNRELATED_CORRELATION = 0.3;
 
 /** One-way volumes of two calls of one codec differ less than this; of a relay's two directions more. */
 const SAME_VOLUME = 1.05;
@@ -101,10 +105,6 @@ const FRAMED_EVENTS_SHARE = 0.6;
 /** Sizes of framed messages follow with this slope and correlation. */
 const FRAMED_SLOPE: readonly [number, number] = [0.75, 1.25];
 const FRAMED_CORRELATION = 0.7;
-/** Two streams of one pace, by chance, had .87 to .94 for seconds on end; brokers that frame what they pass on have .96. */
-const IN_STEP_CONSERVED = 0.95;
-/** Below it, the size of a send has nothing to do with that of the receive before. */
-const UNRELATED_CORRELATION = 0.3;
 
 /** Compression: all of the smaller side is matched, messages are too large for framing to explain the rest. */
 const SMALLER_SIDE_MATCHED = 0.95;
@@ -236,8 +236,9 @@ export function isFramed(direction: Direction): boolean {
   );
 }
 
-export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
-  if (sameRunShare >= SAME_RUN_SHARE) return auc >= SAME_RUN_AUC;
+export function follows(direction: Direction): boolean {
+  const { auc, sameRunShare, periodic } = direction;
+  if (isOfOneRun(direction)) return auc >= SAME_RUN_AUC;
   if (sameRunShare >= SOME_RUN_SHARE) return auc >= (periodic ? SOME_RUN_PERIODIC_AUC : SOME_RUN_AUC);
   return auc >= (periodic ? OTHER_RUN_PERIODIC_AUC : OTHER_RUN_AUC);
 }
@@ -249,7 +250,7 @@ export function follows({ auc, sameRunShare, periodic }: Direction): boolean {
 function isInStep(direction: Direction): boolean {
   if (!direction.periodic) return false;
   const { sizes, datagrams } = direction;
-  // A stream may be cut anew on its way, a datagram is not.
+  // A stream may be cut anew on its way, a datagram is not; those of one size are a call far more often than a heartbeat.
   if (datagrams) return sizes !== null && sizes.correlation < UNRELATED_CORRELATION;
   return isBeat(direction) || (!conserves(direction, IN_STEP_CONSERVED) && !sizesFollow(direction));
 }
@@ -257,6 +258,11 @@ function isInStep(direction: Direction): boolean {
 /** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
 function isBeat(direction: Direction): boolean {
   return direction.sizes === null && isOfSmallMessages(direction);
+}
+
+/** As those of calls are; over TCP, and on a busy host, their times are not those of a clock. */
+function isOfSmallMessages({ received, receives }: Direction): boolean {
+  return received < BEAT_BYTES * receives;
 }
 
 function followsWeakly(direction: Direction): boolean {
@@ -267,7 +273,7 @@ function followsWeakly(direction: Direction): boolean {
 
 /** Answers of a few bursts each may seem to keep time; they aren't what constant phases of two clocks could explain. */
 function isBulkOfOneRun(direction: Direction): boolean {
-  return !direction.datagrams && direction.received >= BEAT_BYTES * direction.receives && isOfOneRun(direction);
+  return !direction.datagrams && !isOfSmallMessages(direction) && isOfOneRun(direction);
 }
 
 function isOfOneRun({ sameRunShare }: Direction): boolean {
@@ -317,11 +323,6 @@ function sizesAgree(main: readonly Direction[], twoWay: boolean): boolean {
   if (apart.length < 2) return apart.length === 0;
   const received = sumLists(apart.map((d) => d.receivedSizes));
   return agreementByChance(received, sumLists(apart.map((d) => d.sentSizes))) <= SIZES_AGREE_ONE_WAY;
-}
-
-/** As calls are; over TCP, and on a busy host, their times are not those of a clock. */
-function isOfSmallMessages({ received, receives }: Direction): boolean {
-  return received < BEAT_BYTES * receives;
 }
 
 function haveOneVolume(main: readonly Direction[]): boolean {

@@ -1,4 +1,5 @@
 import { add, type FlowEvidence } from './evidence.ts';
+import type { Direction } from './groups.ts';
 
 /*
  * How much of the datagrams that a VPN hub passes on is the tunnel's own? They are encrypted, but while TCP runs inside,
@@ -9,30 +10,28 @@ import { add, type FlowEvidence } from './evidence.ts';
  * full datagrams are, or it has none; calls have no full ones; games and video have all sizes.
  */
 
-/** `tunnel_sizes` of bpf/relayledger.h: full ones, then small ones by class, then what these exceed their class by. */
+/** `tunnel_sizes` of bpf/relayledger.h: full ones, small ones by class, then what these exceed their class by. */
 const FULL = 0;
 const SMALL = 1;
 const SMALL_CLASSES = 4;
-/** IPv4 and TCP with timestamps, the least of the first class; 32 bytes a class. */
+/** RL_TUNNEL_EMPTY: IPv4 and TCP with timestamps, the least of the first class; 32 bytes a class (bpf/ledger.bpf.c). */
 const EMPTY_BYTES = 52;
 const CLASS_BYTES = 32;
 
 /** Fewer show nothing. */
 const MIN_FULL = 64;
-/** TCP acknowledges each second segment, and less often where data goes both ways; never more than each. */
+/** TCP acknowledges each second segment (RFC 9293, 3.8.6.3), less often where data goes both ways; never more than each. */
 const ACKNOWLEDGED: readonly [number, number] = [0.1, 1.2];
-/** Selective acknowledgements are longer by 12 to 28 bytes, so they may fall into the next class. */
+/**
+ * Full datagrams and empty acknowledgements are at least so much of all. Selective ones (RFC 2018) are longer by 12 to 28
+ * bytes, so they may fall into the next class, which is counted with them.
+ */
 const MOST = 0.8;
 
 /** Of the bytes of a direction; the rest is a control connection. */
 const DATAGRAM_SHARE = 0.95;
 
-interface Carried {
-  readonly sources: readonly FlowEvidence[];
-  readonly destinations: readonly FlowEvidence[];
-  readonly received: number;
-  readonly sent: number;
-}
+type Carried = Pick<Direction, 'sources' | 'destinations' | 'received' | 'sent'>;
 
 /** Bytes of what a direction passed on that are the tunnel's; 0 where nothing says that there is one. */
 export function tunnelBytes({ sources, destinations, received, sent }: Carried): number {

@@ -1,9 +1,9 @@
-import { type ChildProcess, execFile, execFileSync, type SpawnOptions, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFile, type SpawnOptions, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { atEnd } from './at-end.ts';
-import { residentsOf } from './residents.ts';
+import { removeLeftOvers, removeNamespace } from './test-namespaces.ts';
 
 const execute = promisify(execFile);
 
@@ -66,32 +66,6 @@ const settings: Record<string, string> = {
 
 const alive = new Set<Hosts>();
 
-function isRunning(pid: number): boolean {
-  return existsSync(`/proc/${pid}`);
-}
-
-function removeNamespace(name: string): void {
-  try {
-    for (const pid of residentsOf(name)) process.kill(pid, 'SIGKILL');
-  } catch {
-    // Gone already, or gone meanwhile.
-  }
-  try {
-    execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' });
-  } catch {
-    // Gone already.
-  }
-}
-
-/** Test runs that were killed outright could not clean up after themselves. */
-function removeLeftOvers(): void {
-  const names = existsSync('/run/netns') ? readdirSync('/run/netns') : [];
-  for (const name of names) {
-    const owner = name.startsWith(prefix) ? Number.parseInt(name.slice(prefix.length), 10) : Number.NaN;
-    if (!Number.isNaN(owner) && !isRunning(owner)) removeNamespace(name);
-  }
-}
-
 function removeAll(): void {
   for (const hosts of alive) hosts.remove();
 }
@@ -111,7 +85,7 @@ export class Hosts implements AsyncDisposable {
 
   static async make(options: HostsOptions = {}): Promise<Hosts> {
     if (process.getuid?.() !== 0) throw new Error('these tests need root: they make network namespaces');
-    removeLeftOvers();
+    removeLeftOvers(prefix);
     const base = `${prefix}${process.pid}-${Hosts.#count++}`;
     const names = { client: `${base}c`, server: `${base}s` };
     try {

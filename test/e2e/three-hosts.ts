@@ -1,9 +1,9 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { atEnd } from './at-end.ts';
 import type { Host } from './hosts.ts';
-import { residentsOf } from './residents.ts';
+import { removeLeftOvers, removeNamespace } from './test-namespaces.ts';
 
 const execute = promisify(execFile);
 
@@ -23,30 +23,6 @@ export interface LinkBytes {
 /** Ethernet, IPv4 and UDP headers. */
 const UDP_HEADERS = 42;
 
-function removeNamespace(name: string): void {
-  if (!existsSync(`/run/netns/${name}`)) return;
-  try {
-    for (const pid of residentsOf(name)) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // Ended meanwhile.
-      }
-    }
-    execFileSync('ip', ['netns', 'del', name], { stdio: 'ignore' });
-  } catch {
-    // Gone meanwhile.
-  }
-}
-
-/** Of runs that were killed outright. */
-function removeLeftOvers(): void {
-  for (const name of existsSync('/run/netns') ? readdirSync('/run/netns') : []) {
-    const owner = name.startsWith(PREFIX) ? Number.parseInt(name.slice(PREFIX.length), 10) : Number.NaN;
-    if (!Number.isNaN(owner) && !existsSync(`/proc/${owner}`)) removeNamespace(name);
-  }
-}
-
 atEnd(() => {
   for (const hosts of alive) hosts.remove();
 });
@@ -65,7 +41,7 @@ export class ThreeHosts {
   }
 
   static async make(): Promise<ThreeHosts> {
-    if (ThreeHosts.#count === 0) removeLeftOvers();
+    if (ThreeHosts.#count === 0) removeLeftOvers(PREFIX);
     const base = `${PREFIX}${process.pid}-${ThreeHosts.#count++}`;
     const client = `${base}c`;
     const middle = `${base}m`;

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { type Host, Hosts, start } from '../../e2e/hosts.ts';
-import { residentsOf } from '../../e2e/residents.ts';
+import { removeNamespace } from '../../e2e/test-namespaces.ts';
 
 /** Where the flows go. */
 export type PathKind = 'veth' | 'delayed' | 'loopback';
@@ -55,13 +55,7 @@ function insertDelay(client: Host, server: Host, program: string, folder: string
 
 /** Ends the programs in the middle host too. */
 export function removePath({ hosts }: Path): void {
-  const middle = `${hosts.client.name}m`;
-  try {
-    for (const pid of residentsOf(middle)) process.kill(pid, 'SIGKILL');
-    execFileSync('ip', ['netns', 'del', middle], { stdio: 'ignore' });
-  } catch {
-    // There was no delay on this path.
-  }
+  removeNamespace(`${hosts.client.name}m`); // where there was a delay on this path
   hosts.remove();
 }
 
