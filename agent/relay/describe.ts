@@ -139,10 +139,14 @@ function nameOf({ key, pid, name }: RelayProcess): Pick<RelayReading, 'processKe
 
 function inNumbers(direction: Direction): string {
   const percent = (direction.conservation * 100).toFixed(1);
-  const lag = direction.lagMedianMs < 1 ? direction.lagMedianMs.toPrecision(2) : direction.lagMedianMs.toFixed(0);
-  const lagText = direction.lagMedianMs < 0.001 ? 'under 1 us' : `${lag} ms`;
-  const words = `${percent} % of the bytes, ${lagText} after the receive (median), AUC ${direction.auc.toFixed(2)}`;
+  const words = `${percent} % of the bytes, ${lagInWords(direction)} (median), AUC ${direction.auc.toFixed(2)}`;
   return ` (${words}, ${direction.events} sends)`;
+}
+
+/** Within one run of a thread the kernel's side reads the clock once: that lag has no length. */
+function lagInWords({ lagMedianMs }: Direction): string {
+  if (lagMedianMs < 0.001) return 'in the same run of the thread as the receive';
+  return `${lagMedianMs < 1 ? lagMedianMs.toPrecision(2) : lagMedianMs.toFixed(0)} ms after the receive`;
 }
 
 type Comparison = Pick<RelayReading, 'fingerprints'>;
