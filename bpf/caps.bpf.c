@@ -5,7 +5,8 @@
  * (pacing.bpf.c), so that the bucket hardly ever says no; what is not TCP is dropped beyond it.
  *
  * Hooks:  hold_packet(), called by wire.bpf.c for packets of processes that have policies.
- * Cost:   nothing for a process without policies but one test; two look-ups and four atomic additions for others.
+ * Cost:   nothing for a process without policies but one test; two look-ups and four atomic additions for others. Inline:
+ *         a call and its return, guarded as they are, would cost as much as a look-up.
  * Blind:  MPTCP's subflows and packets without an owner are not held. A multiplexed connection that carries both own
  *         and relayed traffic is held whole once it is ruled.
  */
@@ -21,6 +22,18 @@ enum {
 	DROP_AS_FULL = 2,   /* as a full queue does: UDP's send does not fail */
 	PASS_CONGESTED = 3, /* TCP reduces its congestion window to the clamp, as for a congestion mark */
 };
+
+/* The coarse clock stands still for a tick, and asking it takes 40 ns where returns are guarded: once a tick is enough. */
+static __always_inline __u64 tick_time(struct rl_allowance *a)
+{
+	__u64 tick = bpf_jiffies64();
+	if (a->tick != tick) {
+		a->tick_ns = bpf_ktime_get_coarse_ns();
+		barrier(); /* who sees the tick sees its time */
+		a->tick = tick;
+	}
+	return a->tick_ns;
+}
 
 static __always_inline void note_held_back(struct rl_allowance *a, __u64 now, __u32 payload)
 {
@@ -232,13 +245,14 @@ static __noinline int end_flow(struct __sk_buff *skb, __u64 held_to, enum rl_dir
  * Passes, or not. A packet without payload always passes: acknowledgements, SYN and FIN hold nobody up, and TCP would
  * not send them again.
  */
-__noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 held_to, enum rl_direction direction)
+static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 held_to,
+				       enum rl_direction direction)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct rl_ruling *ruling = NULL;
 	bool looked = false;
 
-	if (!s || !sk || direction >= RL_DIRECTIONS)
+	if (!sk)
 		return PASS;
 	if (s->protocol == RL_OTHER && direction == RL_TX && is_raw(sk) && is_refused(skb, s, held_to, direction))
 		return DROP;
@@ -255,8 +269,6 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 	}
 	/* What TCP sends carries the time at which it left; for the rest a tick is near enough. */
 	parcel.now = direction == RL_TX && parcel.is_stream ? skb->tstamp : 0;
-	if (!parcel.now)
-		parcel.now = bpf_ktime_get_coarse_ns();
 	struct rl_held *held = bpf_sk_storage_get(&held_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!held) {
 		count_lost(RL_LOST_SOCKET);
@@ -283,8 +295,10 @@ __noinline int hold_packet(struct __sk_buff *skb, struct rl_socket *s, __u64 hel
 				continue;
 		}
 		int answer = REFUSED;
+		struct rl_allowance *a = get_allowance(policy, direction);
+		if (!parcel.now)
+			parcel.now = tick_time(a);
 		if (spent) {
-			struct rl_allowance *a = get_allowance(policy, direction);
 			__sync_fetch_and_add(&a->quota_packets, 1);
 			note_held_back(a, parcel.now, parcel.payload);
 		} else {

@@ -45,22 +45,25 @@ struct rl_allowance {
 	__u64 used_until_ns; /* virtual time: when what has passed is paid for */
 	__u64 passed_bytes;
 	__u64 fair_cost; /* as rl_limit.cost, for one active flow */
-	__u64 fair_rate;
-	__u64 epoch_ends_ns;
 	__u64 limit_rate; /* the limit that all this was worked out for */
+	__u64 epoch_ends_ns;
+	__u64 tick; /* jiffies, when the coarse clock was read */
+	__u64 tick_ns; /* what it said */
 	__u32 epoch;
 	__u32 active_flows; /* in this epoch so far */
 	__u64 throttled_bytes;
+	__u64 last_held_back_ns;
+	__u64 fair_rate;
+	__u32 active_streams; /* of active_flows: TCP */
+	__u32 present_streams;
+	__u32 present_flows; /* of this epoch or the last one, and not ended */
+	__u32 epoch_drops;
 	__u64 epoch_began_ns;
 	__u64 epoch_passed_bytes; /* passed_bytes when it began */
-	__u32 epoch_drops;
-	__u32 present_flows; /* of this epoch or the last one, and not ended */
 	__u64 dropped_packets;
 	__u64 denied_packets;
 	__u64 quota_packets;
-	__u64 last_held_back_ns;
-	__u32 active_streams; /* of active_flows: TCP */
-	__u32 present_streams;
+	__u64 reserved[6];
 };
 
 struct rl_policy {

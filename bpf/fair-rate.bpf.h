@@ -34,7 +34,7 @@ static __always_inline __u64 cost_of(__u64 bytes, __u64 cost)
 
 static __always_inline const struct rl_limit *get_limit(struct rl_policy *policy)
 {
-	return policy->exhausted && policy->flags & RL_POLICY_QUOTA_THROTTLE ? &policy->limits[1] : &policy->limits[0];
+	return policy->flags & RL_POLICY_QUOTA_THROTTLE && policy->exhausted ? &policy->limits[1] : &policy->limits[0];
 }
 
 static __always_inline bool limits(struct rl_policy *policy, enum rl_direction direction)

@@ -86,71 +86,77 @@ export const RlUnattributed = {
 } as const;
 export type RlUnattributed = (typeof RlUnattributed)[keyof typeof RlUnattributed];
 
-/** `struct rl_allowance`, 128 bytes. */
+/** `struct rl_allowance`, 192 bytes. */
 export interface RlAllowance {
   readonly usedUntilNs: bigint;
   readonly passedBytes: number;
   readonly fairCost: number;
-  readonly fairRate: number;
-  readonly epochEndsNs: bigint;
   readonly limitRate: number;
+  readonly epochEndsNs: bigint;
+  readonly tick: number;
+  readonly tickNs: bigint;
   readonly epoch: number;
   readonly activeFlows: number;
   readonly throttledBytes: number;
+  readonly lastHeldBackNs: bigint;
+  readonly fairRate: number;
+  readonly activeStreams: number;
+  readonly presentStreams: number;
+  readonly presentFlows: number;
+  readonly epochDrops: number;
   readonly epochBeganNs: bigint;
   readonly epochPassedBytes: number;
-  readonly epochDrops: number;
-  readonly presentFlows: number;
   readonly droppedPackets: number;
   readonly deniedPackets: number;
   readonly quotaPackets: number;
-  readonly lastHeldBackNs: bigint;
-  readonly activeStreams: number;
-  readonly presentStreams: number;
 }
-export const RL_ALLOWANCE_SIZE = 128;
+export const RL_ALLOWANCE_SIZE = 192;
 export const RL_ALLOWANCE_OFFSET = {
   usedUntilNs: 0,
   passedBytes: 8,
   fairCost: 16,
-  fairRate: 24,
+  limitRate: 24,
   epochEndsNs: 32,
-  limitRate: 40,
-  epoch: 48,
-  activeFlows: 52,
-  throttledBytes: 56,
-  epochBeganNs: 64,
-  epochPassedBytes: 72,
-  epochDrops: 80,
-  presentFlows: 84,
-  droppedPackets: 88,
-  deniedPackets: 96,
-  quotaPackets: 104,
-  lastHeldBackNs: 112,
-  activeStreams: 120,
-  presentStreams: 124,
+  tick: 40,
+  tickNs: 48,
+  epoch: 56,
+  activeFlows: 60,
+  throttledBytes: 64,
+  lastHeldBackNs: 72,
+  fairRate: 80,
+  activeStreams: 88,
+  presentStreams: 92,
+  presentFlows: 96,
+  epochDrops: 100,
+  epochBeganNs: 104,
+  epochPassedBytes: 112,
+  droppedPackets: 120,
+  deniedPackets: 128,
+  quotaPackets: 136,
 } as const;
 export function readRlAllowance(view: DataView, offset: number): RlAllowance {
   return {
     usedUntilNs: view.getBigUint64(offset, true),
     passedBytes: readU64(view, offset + 8),
     fairCost: readU64(view, offset + 16),
-    fairRate: readU64(view, offset + 24),
+    limitRate: readU64(view, offset + 24),
     epochEndsNs: view.getBigUint64(offset + 32, true),
-    limitRate: readU64(view, offset + 40),
-    epoch: view.getUint32(offset + 48, true),
-    activeFlows: view.getUint32(offset + 52, true),
-    throttledBytes: readU64(view, offset + 56),
-    epochBeganNs: view.getBigUint64(offset + 64, true),
-    epochPassedBytes: readU64(view, offset + 72),
-    epochDrops: view.getUint32(offset + 80, true),
-    presentFlows: view.getUint32(offset + 84, true),
-    droppedPackets: readU64(view, offset + 88),
-    deniedPackets: readU64(view, offset + 96),
-    quotaPackets: readU64(view, offset + 104),
-    lastHeldBackNs: view.getBigUint64(offset + 112, true),
-    activeStreams: view.getUint32(offset + 120, true),
-    presentStreams: view.getUint32(offset + 124, true),
+    tick: readU64(view, offset + 40),
+    tickNs: view.getBigUint64(offset + 48, true),
+    epoch: view.getUint32(offset + 56, true),
+    activeFlows: view.getUint32(offset + 60, true),
+    throttledBytes: readU64(view, offset + 64),
+    lastHeldBackNs: view.getBigUint64(offset + 72, true),
+    fairRate: readU64(view, offset + 80),
+    activeStreams: view.getUint32(offset + 88, true),
+    presentStreams: view.getUint32(offset + 92, true),
+    presentFlows: view.getUint32(offset + 96, true),
+    epochDrops: view.getUint32(offset + 100, true),
+    epochBeganNs: view.getBigUint64(offset + 104, true),
+    epochPassedBytes: readU64(view, offset + 112),
+    droppedPackets: readU64(view, offset + 120),
+    deniedPackets: readU64(view, offset + 128),
+    quotaPackets: readU64(view, offset + 136),
   };
 }
 
@@ -706,7 +712,7 @@ export function readRlPeerKey(view: DataView, offset: number): RlPeerKey {
   };
 }
 
-/** `struct rl_policy`, 576 bytes. */
+/** `struct rl_policy`, 704 bytes. */
 export interface RlPolicy {
   readonly flags: RlPolicyFlag;
   readonly firstPort: number;
@@ -729,7 +735,7 @@ export interface RlPolicy {
   readonly quotaClockNs: bigint;
   readonly allowances: readonly RlAllowance[];
 }
-export const RL_POLICY_SIZE = 576;
+export const RL_POLICY_SIZE = 704;
 export const RL_POLICY_OFFSET = {
   flags: 0,
   firstPort: 4,
@@ -773,7 +779,7 @@ export function readRlPolicy(view: DataView, offset: number): RlPolicy {
     unpaced: view.getUint32(offset + 284, true),
     quotaPassedBytes: readArray(2, (i) => readU64(view, offset + 288 + i * 8)),
     quotaClockNs: view.getBigUint64(offset + 304, true),
-    allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 128)),
+    allowances: readArray(2, (i) => readRlAllowance(view, offset + 320 + i * 192)),
   };
 }
 
@@ -1442,27 +1448,30 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_allowance',
-    size: 128,
+    size: 192,
     fields: {
       used_until_ns: [0, 'u64'],
       passed_bytes: [8, 'u64'],
       fair_cost: [16, 'u64'],
-      fair_rate: [24, 'u64'],
+      limit_rate: [24, 'u64'],
       epoch_ends_ns: [32, 'u64'],
-      limit_rate: [40, 'u64'],
-      epoch: [48, 'u32'],
-      active_flows: [52, 'u32'],
-      throttled_bytes: [56, 'u64'],
-      epoch_began_ns: [64, 'u64'],
-      epoch_passed_bytes: [72, 'u64'],
-      epoch_drops: [80, 'u32'],
-      present_flows: [84, 'u32'],
-      dropped_packets: [88, 'u64'],
-      denied_packets: [96, 'u64'],
-      quota_packets: [104, 'u64'],
-      last_held_back_ns: [112, 'u64'],
-      active_streams: [120, 'u32'],
-      present_streams: [124, 'u32'],
+      tick: [40, 'u64'],
+      tick_ns: [48, 'u64'],
+      epoch: [56, 'u32'],
+      active_flows: [60, 'u32'],
+      throttled_bytes: [64, 'u64'],
+      last_held_back_ns: [72, 'u64'],
+      fair_rate: [80, 'u64'],
+      active_streams: [88, 'u32'],
+      present_streams: [92, 'u32'],
+      present_flows: [96, 'u32'],
+      epoch_drops: [100, 'u32'],
+      epoch_began_ns: [104, 'u64'],
+      epoch_passed_bytes: [112, 'u64'],
+      dropped_packets: [120, 'u64'],
+      denied_packets: [128, 'u64'],
+      quota_packets: [136, 'u64'],
+      reserved: [144, 'u64[6]'],
     },
   },
   {
@@ -1701,7 +1710,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_policy',
-    size: 576,
+    size: 704,
     fields: {
       flags: [0, 'enum rl_policy_flag'],
       first_port: [4, 'u16'],

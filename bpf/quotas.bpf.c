@@ -29,10 +29,10 @@ __noinline int roll_over(struct rl_policy *policy)
 /* Whether the quota is used up, and nothing passes until its period ends. */
 static __always_inline bool is_spent(struct rl_policy *policy)
 {
-	if (!policy->exhausted)
+	if (!(policy->flags & RL_POLICY_QUOTA_DENY) || !policy->exhausted)
 		return false;
 	roll_over(policy);
-	return policy->exhausted && policy->flags & RL_POLICY_QUOTA_DENY;
+	return policy->exhausted;
 }
 
 __noinline int use_quota(__u64 held_to, __u64 flow, __u64 bytes, enum rl_direction direction)

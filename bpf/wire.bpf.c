@@ -191,44 +191,36 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!s || s->owner == KERNEL_SLOT) {
 		__u32 slot = mptcp_owner(sk);
-		p = get_process(slot);
-		if (slot != KERNEL_SLOT && p) {
-			if (p->policies && s && !(hold_packet(skb, s, p->policies, direction) & PASS))
-				return DROP;
-			count_wire(p, direction, packet.bytes, packet.packets);
-		} else
+		p = slot != KERNEL_SLOT ? get_process(slot) : NULL;
+		if (!p) {
 			count_unattributed(s && s->claim != RL_CLAIM_NONE ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, packet.bytes,
 					   packet.packets);
-		return 1;
-	}
-	if (s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
-		__u32 slot = mptcp_owner(sk);
-		p = get_process(slot);
-		if (slot != KERNEL_SLOT && p)
-			claim(s, slot, p, RL_CLAIM_TOUCHED);
-		else {
-			wait_for_owner(s, direction, packet.bytes, packet.packets);
-			return 1;
+			return PASS;
+		}
+	} else {
+		if (s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
+			__u32 slot = mptcp_owner(sk);
+			p = get_process(slot);
+			if (slot != KERNEL_SLOT && p)
+				claim(s, slot, p, RL_CLAIM_TOUCHED);
+			else {
+				wait_for_owner(s, direction, packet.bytes, packet.packets);
+				return PASS;
+			}
+		}
+		if (direction == RL_RX && s->nameless)
+			note_sender(skb, s);
+		p = get_process(s->owner);
+		if (!p || p->generation != s->owner_generation) {
+			count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
+			return PASS;
 		}
 	}
-	if (direction == RL_RX && s->nameless)
-		note_sender(skb, s);
-	p = get_process(s->owner);
-	if (!p || p->generation != s->owner_generation) {
-		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
-		return 1;
-	}
-	if (p->policies) {
-		int verdict = hold_packet(skb, s, p->policies, direction);
-		if (verdict == DROP || verdict == DROP_AS_FULL) /* it never crosses the IP layer */
-			return direction == RL_TX && verdict == DROP_AS_FULL ? DROP_AS_FULL : DROP;
-		if (direction == RL_TX && verdict == PASS_CONGESTED) {
-			count_wire(p, direction, packet.bytes, packet.packets);
-			return PASS_CONGESTED;
-		}
-	}
+	int verdict = s && p->policies ? hold_packet(skb, s, p->policies, direction) : PASS;
+	if (!(verdict & PASS)) /* it never crosses the IP layer */
+		return direction == RL_TX ? verdict : DROP;
 	count_wire(p, direction, packet.bytes, packet.packets);
-	return 1;
+	return direction == RL_TX ? verdict : PASS;
 }
 
 SEC("cgroup_skb/ingress")
