@@ -269,6 +269,7 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 	}
 	/* What TCP sends carries the time at which it left; for the rest a tick is near enough. */
 	parcel.now = direction == RL_TX && parcel.is_stream ? skb->tstamp : 0;
+	parcel.unit = skb->gso_size ? 2 * skb->gso_size : parcel.payload;
 	struct rl_held *held = bpf_sk_storage_get(&held_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!held) {
 		count_lost(RL_LOST_SOCKET);

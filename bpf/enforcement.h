@@ -63,7 +63,9 @@ struct rl_allowance {
 	__u64 dropped_packets;
 	__u64 denied_packets;
 	__u64 quota_packets;
-	__u64 reserved[6];
+	__u32 epoch_packet_bytes; /* the greatest of the packets that its flows send at least */
+	__u32 reserved_epoch;
+	__u64 reserved[5];
 };
 
 struct rl_policy {

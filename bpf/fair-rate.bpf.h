@@ -22,6 +22,7 @@
 struct parcel {
 	__u64 now;
 	__u32 payload;
+	__u32 unit;     /* the least that its flow sends at a time, as far as it shows; 0: unknown */
 	bool is_stream; /* TCP */
 	bool begins;    /* a SYN without an acknowledgement */
 	bool ends;      /* FIN or RST: nothing new follows */
@@ -46,9 +47,14 @@ static __always_inline bool limits(struct rl_policy *policy, enum rl_direction d
 	return flags & (direction == RL_TX ? RL_POLICY_SENT : RL_POLICY_RECEIVED);
 }
 
-static __always_inline __u64 fair_epoch_ns(__u64 fair_rate)
+/*
+ * Three packets of a flow at this rate: in less, flows would seem to come and go. TCP sends two segments at a time at
+ * the least, but no more than 64 KB: one on loopback.
+ */
+static __always_inline __u64 fair_epoch_ns(__u64 fair_rate, __u64 packet_bytes)
 {
-	__u64 ns = 6ULL * NOMINAL_SEGMENT * SECOND_NS / (fair_rate | 1);
+	__u64 least = 2 * NOMINAL_SEGMENT;
+	__u64 ns = 3 * (packet_bytes < least ? least : packet_bytes) * SECOND_NS / (fair_rate | 1);
 	return ns < EPOCH_MIN_NS ? EPOCH_MIN_NS : ns > 10 * SECOND_NS ? 10 * SECOND_NS : ns;
 }
 
@@ -72,7 +78,7 @@ __noinline int begin_allowance(struct rl_allowance *a, __u64 rate, __u64 now)
 	a->epoch_began_ns = now;
 	a->epoch_passed_bytes = a->passed_bytes;
 	a->epoch_drops = 0;
-	a->epoch_ends_ns = now + fair_epoch_ns(a->fair_rate);
+	a->epoch_ends_ns = now + fair_epoch_ns(a->fair_rate, a->epoch_packet_bytes);
 	return 0;
 }
 
@@ -106,7 +112,7 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 		next = next > most ? most : next < least ? least : next;
 		/* Below an equal share only as far as what is owed asks for, by the end of an epoch of this length. */
 		__u64 share = rate / active, ceiling = rate + rate / 8;
-		__u64 owed = level < 0 ? (share >> 10) * (__u64)-level / (fair_epoch_ns(share) >> 10) : 0;
+		__u64 owed = level < 0 ? (share >> 10) * (__u64)-level / (fair_epoch_ns(share, a->epoch_packet_bytes) >> 10) : 0;
 		__u64 floor = share - (owed < share / 5 ? owed : share / 5);
 		fair = next < floor ? floor : next > ceiling ? ceiling : next;
 	}
@@ -119,7 +125,8 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 	a->epoch_drops = 0;
 	a->epoch_began_ns = now;
 	a->epoch_passed_bytes = a->passed_bytes;
-	a->epoch_ends_ns = now + fair_epoch_ns(fair);
+	a->epoch_ends_ns = now + fair_epoch_ns(fair, a->epoch_packet_bytes);
+	a->epoch_packet_bytes = 0;
 	return 0;
 }
 
@@ -136,6 +143,8 @@ __noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, c
 	__sync_fetch_and_add(&a->active_flows, 1);
 	if (parcel->is_stream)
 		__sync_fetch_and_add(&a->active_streams, 1);
+	if (parcel->unit > a->epoch_packet_bytes)
+		a->epoch_packet_bytes = parcel->unit;
 	if (last && last + 1 == epoch)
 		return 0;
 	__s32 present = __sync_fetch_and_add(&a->present_flows, 1);

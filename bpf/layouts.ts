@@ -109,6 +109,7 @@ export interface RlAllowance {
   readonly droppedPackets: number;
   readonly deniedPackets: number;
   readonly quotaPackets: number;
+  readonly epochPacketBytes: number;
 }
 export const RL_ALLOWANCE_SIZE = 192;
 export const RL_ALLOWANCE_OFFSET = {
@@ -133,6 +134,7 @@ export const RL_ALLOWANCE_OFFSET = {
   droppedPackets: 120,
   deniedPackets: 128,
   quotaPackets: 136,
+  epochPacketBytes: 144,
 } as const;
 export function readRlAllowance(view: DataView, offset: number): RlAllowance {
   return {
@@ -157,6 +159,7 @@ export function readRlAllowance(view: DataView, offset: number): RlAllowance {
     droppedPackets: readU64(view, offset + 120),
     deniedPackets: readU64(view, offset + 128),
     quotaPackets: readU64(view, offset + 136),
+    epochPacketBytes: view.getUint32(offset + 144, true),
   };
 }
 
@@ -1471,7 +1474,9 @@ export const layouts: readonly Layout[] = [
       dropped_packets: [120, 'u64'],
       denied_packets: [128, 'u64'],
       quota_packets: [136, 'u64'],
-      reserved: [144, 'u64[6]'],
+      epoch_packet_bytes: [144, 'u32'],
+      reserved_epoch: [148, 'u32'],
+      reserved: [152, 'u64[5]'],
     },
   },
   {

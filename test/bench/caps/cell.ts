@@ -82,7 +82,9 @@ export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verb
         install();
         for (const process of findProcesses(accounting, flows.held.running.pid)) enforcer.assign(process, ['bench']);
       }
-      return await observe(cell, flows, timing, () => (verbose ? describe(accounting) : undefined));
+      // What was sent before the policy waits with the receiver: only the policy tells what has passed since.
+      const passed = cell.attachesLate ? (): number => passedBytes(accounting, cell.direction) : undefined;
+      return await observe(cell, flows, timing, () => (verbose ? describe(accounting) : undefined), passed);
     } finally {
       flows.held.stop();
       flows.other.stop();
@@ -142,15 +144,17 @@ async function observe(
   { sender, sink }: Ends,
   timing: Timing,
   look: () => string | undefined,
+  passed: (() => number) | undefined,
 ): Promise<Outcome> {
   const many = cell.kind === 'churn' ? 4096 : cell.flows;
   const total = (): number => sink.read(many).reduce((sum, { bytes }) => sum + bytes, 0);
   // Connections take their time to be made; the first second begins with the first byte.
-  const start = total();
-  for (const end = Date.now() + 5000; total() === start && Date.now() < end; ) await sleep(2);
+  const moving = passed ?? total;
+  const start = passed ? 0 : total();
+  for (const end = Date.now() + 5000; moving() === start && Date.now() < end; ) await sleep(2);
   const begin = performance.now();
   await sleep(1000);
-  const first = ((total() - start) / (performance.now() - begin)) * 1000;
+  const first = ((moving() - start) / (performance.now() - begin)) * 1000;
   await sleep(Math.max(0, timing.settleMs - 1000));
   const before = sink.read(many);
   const sentBefore = sender.read(cell.flows);
@@ -199,6 +203,13 @@ export function findProcesses(accounting: Accounting, pid: number): { slot: numb
     found.push({ slot, generation: processes.getUint32(slot * 384 + 20, true) });
   }
   return found;
+}
+
+/** Since the policy was installed. */
+function passedBytes(accounting: Accounting, direction: Cell['direction']): number {
+  using policies = accounting.map('policies').mmap();
+  const view = new DataView(policies.buffer);
+  return readAllowance(view, FIRST_POLICY * RL_POLICY_SIZE, direction === 'sent' ? 'tx' : 'rx').passedBytes;
 }
 
 /** One line for whoever tunes the controller. */

@@ -88,13 +88,18 @@ export const GROUPS: Readonly<Record<string, readonly Planned[]>> = {
     { direction: 'received', flows: 8, congestion: 'bbr' },
     { direction: 'received', bitsPerSecond: 100 * MEGABIT },
   ]),
-  late: plan({ ratio: [0.94, 1.06], jain: 0.95, retransmitted: 0.001 }, [
-    { flows: 64, attachesLate: true },
-    { flows: 64, attachesLate: true, congestion: 'bbr' },
-    { flows: 64, attachesLate: true, path: 'delayed' },
-    { flows: 64, attachesLate: true, path: 'delayed', congestion: 'bbr' },
-    { flows: 8, attachesLate: true, path: 'loopback' },
-  ]),
+  late: [
+    ...plan({ ...exact, ratio: [0.97, 1.03] }, [
+      { flows: 64, attachesLate: true },
+      { flows: 64, attachesLate: true, congestion: 'bbr' },
+      { flows: 64, attachesLate: true, path: 'delayed' },
+      { flows: 64, attachesLate: true, path: 'delayed', congestion: 'bbr' },
+    ]),
+    ...plan({ ...wide, ...exact }, [
+      { flows: 8, attachesLate: true, path: 'loopback' },
+      { flows: 64, attachesLate: true, path: 'loopback', bitsPerSecond: 100 * MEGABIT },
+    ]),
+  ],
   compare: ([1, 8, 64] as const).flatMap((flows) =>
     (['ours', 'dropping', 'tbf', 'nftables'] as const).map((by) => ({
       cell: { ...base, flows, by },
