@@ -9,7 +9,7 @@ import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
 import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
 import type { Policies } from './policies/policies.ts';
-import { identityOf, ProcessDescription, toIso } from './process-description.ts';
+import { identityOf, ProcessDescription } from './process-description.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type { AgentEvent, App, Flow, Process, Readings, Relay, RelayReading, Socket, Status } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
@@ -21,6 +21,7 @@ import { describeStatus } from './status.ts';
 import type { Store } from './store.ts';
 import { Totals } from './totals.ts';
 import type { Users } from './users.ts';
+import { toIso } from './wall-time.ts';
 
 export interface AgentOptions {
   accounting: Accounting;

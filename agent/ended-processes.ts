@@ -1,8 +1,8 @@
 import { COUNTERS, type Counters, makeCounters, payloadOf, sharesOf, wireOf } from './counters.ts';
 import { plainProcess } from './plain-process.ts';
-import { toIso } from './process-description.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
 import { NO_RELAY } from './relay/reading.ts';
+import { toIso } from './wall-time.ts';
 
 /** What processes have in common that ran the same program. */
 type Common = Pick<

@@ -5,6 +5,7 @@ import type { ProcessRecord } from './process-table.ts';
 import type { PayloadShare, Process, Relay } from './readings.ts';
 import { NO_RELAY } from './relay/reading.ts';
 import type { Users } from './users.ts';
+import { toIso } from './wall-time.ts';
 
 export interface ProcessDescriptionOptions {
   users: Users;
@@ -139,8 +140,4 @@ class ProcessView implements Process {
 /** A process across the reuse of its pid. */
 export function identityOf({ tgid, startNs }: { tgid: number; startNs: bigint }): string {
   return `${tgid}:${startNs}`;
-}
-
-export function toIso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import type { Accounting } from './accounting.ts';
 import type { Balance } from './double-entry.ts';
 import type { Fingerprints } from './fingerprints.ts';
-import { toIso } from './process-description.ts';
 import type { Status } from './readings.ts';
+import { toIso } from './wall-time.ts';
 
 export interface StatusInput {
   accounting: Accounting;
