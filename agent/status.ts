@@ -50,7 +50,7 @@ export function describeStatus(input: StatusInput): Status {
     })),
     lost: LOST_REASONS.map((reason, index) => ({ reason, count: totals.lost[index] ?? 0 })),
     unattributed,
-    missing: [...accounting.missing, ...(fingerprints?.missing ? [fingerprints.missing] : [])],
+    missing: [...accounting.missing, fingerprints?.missing].filter((each) => each != null),
     interfaces: accounts.flatMap(({ lines }) => lines),
     reconciliation,
     poll,
