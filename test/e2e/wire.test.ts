@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { Process, Status } from '../../agent/readings.ts';
 import { Agent } from './agent.ts';
 import { buildPrograms } from './build.ts';
@@ -176,20 +176,19 @@ function mayBeTheKernels(processes: Sum, crossed: Sum): boolean {
   return Object.values(missing).every((value) => value >= 0) && packets > 0 && packets <= 3;
 }
 
-/** Runs `once` again, at most twice, where what it found unequal may be the kernel's; the last finding counts. */
-async function settle<T>(
-  comment: (text: string) => void,
-  once: () => Promise<T>,
-  pairs: (found: T) => { processes: Sum; crossed: Sum }[],
-): Promise<T> {
-  let found = await once();
+/** Measures both hosts again, at most twice, where what was unequal may be the kernel's; the last finding counts. */
+async function settle<Side extends { processes: Sum; crossed: Sum }>(
+  t: Test,
+  once: () => Promise<Side[]>,
+): Promise<Side[]> {
+  let sides = await once();
   for (let tries = 1; tries < 3; tries++) {
-    const unequal = pairs(found).filter(({ processes, crossed }) => !isDeepStrictEqual(processes, crossed));
+    const unequal = sides.filter(({ processes, crossed }) => !isDeepStrictEqual(processes, crossed));
     if (unequal.length === 0 || !unequal.every(({ processes, crossed }) => mayBeTheKernels(processes, crossed))) break;
-    comment(`once more: ${JSON.stringify(unequal)}`);
-    found = await once();
+    t.comment(`once more: ${JSON.stringify(unequal)}`);
+    sides = await once();
   }
-  return found;
+  return sides;
 }
 
 const limits = { timeout: 280_000 };
@@ -202,14 +201,9 @@ t.test(
     await using agent = await Agent.start();
     for (let first = 0, together = 4; first < ownedByProcesses.length; first += together) {
       const some = ownedByProcesses.slice(first, first + together);
-      const comment = (text: string): void => t.comment(text);
-      const found = (it: Case): ReturnType<typeof measure> =>
-        settle(
-          comment,
-          () => measure(agent, it, programs),
-          (sides) => sides,
-        );
-      const measured = await Promise.all(some.map(async (it) => ({ it, hosts: await found(it) })));
+      const measured = await Promise.all(
+        some.map(async (it) => ({ it, hosts: await settle(t, () => measure(agent, it, programs)) })),
+      );
       for (const { it, hosts } of measured) {
         t.same(hosts[0]?.processes, hosts[0]?.crossed, `${it.title}: client`);
         t.same(hosts[1]?.processes, hosts[1]?.crossed, `${it.title}: server`);
@@ -309,11 +303,10 @@ t.test('with the kernel row they add up too where the kernel itself answers', li
     t.same(seen, crossed, `${it.title}: every packet was seen`);
     t.ok(isAtLeast(crossed, processes), `${it.title}: no process is charged with more than that`);
     const all = combine(crossed, elsewhere);
-    if (isBalanced(found) || found.isExact) {
-      t.same(rows, all, `${it.title}: all rows are equal to all interfaces`);
-    } else {
-      t.comment(`${it.title}: not told to the byte, others kept the interfaces busy: ${JSON.stringify({ rows, all })}`);
-      t.ok(isAtLeast(rows, all), `${it.title}: all rows are no less than all interfaces`);
+    if (isBalanced(found) || found.isExact) t.same(rows, all, `${it.title}: all rows are equal to all interfaces`);
+    else {
+      const what = `others kept the interfaces busy, so not told to the byte: ${JSON.stringify({ rows, all })}`;
+      t.ok(isAtLeast(rows, all), `${it.title}: all rows are no less than all interfaces (${what})`);
     }
   }
 });
@@ -331,11 +324,7 @@ t.test('super-packets count as the packets they become', limits, async (t) => {
   const programs = await buildPrograms();
   await using agent = await Agent.start();
   for (const it of superPackets) {
-    const sides = await settle(
-      (text) => t.comment(text),
-      () => capture(agent, it, programs),
-      (found) => found,
-    );
+    const sides = await settle(t, () => capture(agent, it, programs));
     for (const [index, { processes, crossed, otherFrames }] of sides.entries()) {
       t.same(processes, crossed, `${it.title}: ${index === 0 ? 'client' : 'server'}`);
       t.equal(otherFrames, 0, `${it.title}: nothing but IP crossed`);
