@@ -162,6 +162,15 @@ struct {
 	__type(value, struct rl_policy);
 } policies SEC(".maps");
 
+/* Programs that nobody is held for before the agent has looked; by name or path, hashed as rl_policy has them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, RL_MAX_PROTECTED_PROGRAMS);
+	__type(key, __u64);
+	__type(value, __u8);
+} protected_programs SEC(".maps");
+
 /* By flow index; written by the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
