@@ -212,6 +212,14 @@ struct {
 	__type(value, struct rl_destroy);
 } destroy_requests SEC(".maps");
 
+/* The packet (its sk_buff) that skb_egress has refused last, and so not charged. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} refused_packet SEC(".maps");
+
 /* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
 extern void *bpf_rdonly_cast(const void *, __u32) __ksym __weak;
