@@ -255,9 +255,13 @@ function isInStep(direction: Direction): boolean {
   return isBeat(direction) || (!conserves(direction, IN_STEP_CONSERVED) && !sizesFollow(direction));
 }
 
-/** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
+/**
+ * Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. A message
+ * may be read in pieces, its head first, and is still sent whole.
+ */
 function isBeat(direction: Direction): boolean {
-  return direction.sizes === null && isOfSmallMessages(direction);
+  const { sizes, sent, sends } = direction;
+  return sizes === null && isOfSmallMessages(direction) && sent < BEAT_BYTES * sends;
 }
 
 /** As those of calls are; over TCP, and on a busy host, their times are not those of a clock. */
