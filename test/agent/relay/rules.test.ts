@@ -93,6 +93,12 @@ const CASES: [string, Overrides[], string][] = [
     'suspected undecided',
   ],
   ['a stream that is cut anew as it is passed on', [{ ...IN_STEP, sizes: UNRELATED }], 'relay causal'],
+  [
+    'a stream of its own, sent whenever the loop is woken by another',
+    [{ ...IN_STEP, settledShare: 0.04 }],
+    'suspected undecided',
+  ],
+  ['a stream that is passed on without its frames', [{ ...IN_STEP, settledShare: 0, sent: 980_000 }], 'relay causal'],
   ['a stream that is passed on', [IN_STEP], 'relay causal'],
   [
     'a stream that is passed on in frames',
