@@ -50,6 +50,7 @@ const MAPS = [
   'pairs',
   'sources',
   'policies',
+  'protected_programs',
   'flow_rulings',
   'held_sockets',
   'destroy_requests',

@@ -108,6 +108,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const enforcer = stack.use(
     new KernelEnforcer(accounting, {
       nowMs,
+      protectedPrograms: protection.programs(),
       failed: (error) => logger.error({ err: error }, 'enforcement could not go round'),
     }),
   );

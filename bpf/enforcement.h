@@ -11,6 +11,7 @@ enum rl_enforcement_limits {
 	RL_PROCESS_POLICIES = 4,
 	RL_POLICY_NAME_LENGTH = 128,
 	RL_COST_SHIFT = 16,
+	RL_MAX_PROTECTED_PROGRAMS = 1024,
 };
 
 enum rl_policy_flag {

@@ -363,7 +363,11 @@ struct sock {
 };
 enum sock_flags { SOCK_DEAD, SOCK_DONE, SOCK_URGINLINE };
 /* Kernel 5.17; the numbers differ between releases and are relocated. */
-enum skb_drop_reason { SKB_DROP_REASON_NEIGH_CREATEFAIL = 1, SKB_DROP_REASON_CPU_BACKLOG = 2 };
+enum skb_drop_reason {
+	SKB_DROP_REASON_NEIGH_CREATEFAIL = 1,
+	SKB_DROP_REASON_CPU_BACKLOG = 2,
+	SKB_DROP_REASON_BPF_CGROUP_EGRESS = 3,
+};
 
 struct unix_sock {
 	struct sock *peer;

@@ -38,6 +38,7 @@ import {
   STATE_OFFSET,
   unpackNumbers,
 } from './policy-record.ts';
+import { protectPrograms } from './protected-programs.ts';
 import { Rejections } from './rejections.ts';
 
 /** `enum bpf_attach_type` (include/uapi/linux/bpf.h). */
@@ -53,6 +54,8 @@ const NEEDS_PACING = RlPolicyFlag.policySent | RlPolicyFlag.policyReceived | RlP
 export interface KernelEnforcerOptions {
   /** The wall clock. */
   nowMs?: () => number;
+  /** Programs that no policy holds before the agent has looked at them. */
+  protectedPrograms?: readonly string[];
   /** Told of what fails on a timer; without it the process ends. */
   failed?: (error: unknown) => void;
 }
@@ -107,6 +110,7 @@ export class KernelEnforcer implements Enforcer {
     for (let index = 1; index < RL_MAX_POLICIES; index++) {
       if (this.#flags(index) !== 0) this.#indices.set(nameOf(recordAt(this.#policies.buffer, index)), index);
     }
+    protectPrograms(accounting.map('protected_programs'), options.protectedPrograms ?? []);
     this.#attachWhereNeeded();
     if (accounting.adopted) this.#finishRemovals();
   }

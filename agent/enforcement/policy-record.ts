@@ -90,18 +90,21 @@ function encodeEarly(record: Buffer, early: EarlyMatch): void {
   }
   if (early.executable !== undefined) {
     terms |= RlEarlyTerm.earlyExecutable;
-    const components = early.executable.split('/').filter(Boolean).reverse();
-    record.writeBigUInt64LE(hashComponents(components), RL_POLICY_OFFSET.earlyExecutable);
+    record.writeBigUInt64LE(hashProgram(early.executable), RL_POLICY_OFFSET.earlyExecutable);
   }
   if (early.executableName !== undefined) {
     terms |= RlEarlyTerm.earlyExecutableName;
-    record.writeBigUInt64LE(hashComponents([early.executableName]), RL_POLICY_OFFSET.earlyExecutableName);
+    record.writeBigUInt64LE(hashProgram(early.executableName), RL_POLICY_OFFSET.earlyExecutableName);
   }
   record.writeUInt32LE(terms, RL_POLICY_OFFSET.earlyTerms);
 }
 
-/** FNV-1a over a path as `rl_process_details` has it: from the file up to the root, each component NUL-terminated. */
-export function hashComponents(components: readonly string[]): bigint {
+/**
+ * FNV-1a over a name, or over a path as `rl_process_details` has it: from the file up to the root, each component
+ * NUL-terminated.
+ */
+export function hashProgram(program: string): bigint {
+  const components = program.split('/').filter(Boolean).reverse();
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(components.map((each) => `${each}\0`).join(''))) {
     hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Audit } from '../audit.ts';
+import type { Audit, AuditAction } from '../audit.ts';
 import { AgentError } from '../errors.ts';
 import type { ProcStat } from '../proc-stat.ts';
 import type { ProcessKiller } from '../process-killer.ts';
@@ -102,18 +102,23 @@ export class Policies {
           ),
         );
     }
-    for (const stored of records.policies()) {
-      if (isExpired(stored.policy, nowMs)) this.#expire(stored.name, stored.policy);
-      else if (this.#binding.isOver(stored)) records.delete(stored.name);
-      else if (this.#held.has(stored.name))
+    const stored = records.policies();
+    for (const each of stored) {
+      if (isExpired(each.policy, nowMs)) this.#expire(each.name, each.policy);
+      else if (this.#binding.isOver(each)) records.delete(each.name);
+      else if (this.#held.has(each.name))
         logger.warn(
-          { policy: stored.name },
+          { policy: each.name },
           'the configuration file has a policy of this name: the one put by REST waits',
         );
-      else take(new Held(stored, 'api'));
+      else take(new Held(each, 'api'));
     }
     for (const name of enforcer?.installed() ?? []) {
-      if (!this.#held.get(name)?.policy.enabled) enforcer?.remove(name);
+      if (this.#held.get(name)?.policy.enabled) continue;
+      enforcer?.remove(name);
+      // An earlier agent's file had it.
+      if (!configured.has(name) && !stored.some((policy) => policy.name === name))
+        this.#auditFile('policy-removed', name, 'done');
     }
     for (const held of this.#held.values()) {
       if (!held.policy.enabled) continue;
@@ -124,6 +129,8 @@ export class Policies {
         held.problem = (error as Error).message;
         logger.error({ policy: held.name, err: error }, 'a policy could not be installed');
       }
+      if (held.source === 'config')
+        this.#auditFile('policy-put', held.name, held.state === 'failed' ? 'failed' : 'done', { policy: held.policy });
     }
     this.#needsStart = false;
     this.#apply();
@@ -314,6 +321,11 @@ export class Policies {
       this.#expire(held.name, held.policy);
     }
     this.#apply();
+  }
+
+  /** Whoever wrote the file is not known; what it put in force, and no longer does, is told at each start. */
+  #auditFile(action: AuditAction, name: string, result: string, detail: Record<string, unknown> = {}): void {
+    this.#options.audit.record({ actor: null, action, target: name, result, detail: { source: 'config', ...detail } });
   }
 
   #expire(name: string, { expiresAt }: Policy): void {

@@ -10,6 +10,7 @@ import { buildPrograms } from './build.ts';
 import { type Case, cases, datagram, olderSockets, stream } from './cases.ts';
 import { type Host, Hosts, interfaceCounters, start, waitForFile } from './hosts.ts';
 import { type Advance, advanceBetween, MachineBooks } from './machine-books.ts';
+import { RefusingCgroup } from './refusing-cgroup.ts';
 import { Ground, type PausedCase } from './run-case.ts';
 import { combine, isAtLeast, LINK_HEADER_BYTES, none, type Sum, wireOf, withoutLinkHeaders } from './wire-sum.ts';
 
@@ -266,6 +267,23 @@ t.test('so they are where the sockets are older than the accounting', limits, as
       const wire = (list: readonly Process[]): Sum => wireOf(rowsOf(hosts[side], since, list));
       t.same(combine(wire(rows), wire(earlier), -1), crossed, `${it.title}: ${side}`);
     }
+  }
+});
+
+t.test('what another program refuses on its way out crossed nothing', limits, async (t) => {
+  const programs = await buildPrograms();
+  await using agent = await Agent.start();
+  using _refusing = new RefusingCgroup();
+  for (const it of [
+    stream('TCP', { bytes: 300_000 }),
+    stream('TCP over IPv6', { bytes: 300_000, listen: '{server6}' }),
+  ]) {
+    const sides = await settle(
+      (text) => t.comment(text),
+      () => measure(agent, it, programs),
+      (found) => found,
+    );
+    for (const { processes, crossed } of sides) t.same(processes, crossed, it.title);
   }
 });
 
