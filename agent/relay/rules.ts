@@ -20,6 +20,7 @@ export type RelayKind =
   | 'conference'
   | 'pipe'
   | 'verbatim'
+  | 'stored'
   | 'undecided';
 
 export interface Ruling {
