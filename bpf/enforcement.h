@@ -85,7 +85,7 @@ struct rl_policy {
 	__u64 refused_calls;
 	__u32 exhausted;
 	__u32 unpaced; /* packets of TCP connections without a pace: the agent goes round once more */
-	__u64 quota_passed_bytes[2];
+	__u64 quota_passed_bytes[2]; /* by enum rl_direction; over all periods */
 	__s64 quota_clock_ns; /* CLOCK_REALTIME less CLOCK_BOOTTIME as quota_ends_ns was worked out */
 	__u64 reserved_state;
 	struct rl_allowance allowances[2]; /* by enum rl_direction */

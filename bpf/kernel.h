@@ -232,12 +232,8 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
-struct pid_namespace {
-	struct ns_common ns;
-};
 struct nsproxy {
 	struct net *net_ns;
-	struct pid_namespace *pid_ns_for_children;
 };
 
 struct qstr {

@@ -16,6 +16,7 @@ import type { EarlyMatch, KernelPolicy, PolicyCounters } from '../policies/enfor
 import type { Direction } from '../readings.ts';
 
 const SECOND_NS = 1_000_000_000n;
+const HAS_RATE = RlPolicyFlag.policySent | RlPolicyFlag.policyReceived;
 
 /** As `enum rl_enforcement_limits` (bpf/enforcement.h) has them. */
 export const RL_MAX_POLICIES = 128;
@@ -153,7 +154,7 @@ export function readCounters(
     ];
   });
   return {
-    passedBytes: { rx: rx.passedBytes, tx: tx.passedBytes },
+    passedBytes: readPassed(view, offset, rx, tx),
     throttledBytes: { rx: rx.throttledBytes, tx: tx.throttledBytes },
     droppedPackets: dropped.filter(({ packets }) => packets > 0),
     refusedCalls: readU64(view, offset + RL_POLICY_OFFSET.refusedCalls),
@@ -163,6 +164,14 @@ export function readCounters(
     lastHeldBackNs: lastHeldNs === 0 ? 0 : lastHeldNs + bootLessMonotonicNs,
     activeFlows: activeFlows(rx, nowNs, bootLessMonotonicNs) + activeFlows(tx, nowNs, bootLessMonotonicNs),
   };
+}
+
+/** By packets where a rate holds them; what a quota alone is about passes no allowance, and is counted by calls. */
+function readPassed(view: DataView, offset: number, rx: RlAllowance, tx: RlAllowance): Record<Direction, number> {
+  const hasRate = view.getUint32(offset + RL_POLICY_OFFSET.flags, true) & HAS_RATE;
+  if (hasRate) return { rx: rx.passedBytes, tx: tx.passedBytes };
+  const at = offset + RL_POLICY_OFFSET.quotaPassedBytes;
+  return { rx: readU64(view, at + 8 * RlDirection.rx), tx: readU64(view, at + 8 * RlDirection.tx) };
 }
 
 /** Which period a quota is counted in: when that ends, on the wall clock by which it was told; null for none. */

@@ -1,17 +1,15 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findCgroupRoot } from '../../agent/mounts.ts';
 import type { BpfLink } from '../../bpf/link.ts';
 import { BpfObject } from '../../bpf/object.ts';
+import { compileBpf, folder } from '../bpf/compile.ts';
 
-const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
 const SOURCE = join(import.meta.dirname, 'programs', 'refuse.bpf.c');
 
 /**
- * A cgroup below our own whose firewall refuses each third packet with payload that is sent there. This process is in it, and so is
- * what it starts, until the end.
+ * A cgroup below our own whose firewall refuses each third packet with payload that is sent there. This process is in
+ * it, and so is what it starts, until the end.
  */
 export class RefusingCgroup implements Disposable {
   readonly #folder: string;
@@ -35,13 +33,6 @@ export class RefusingCgroup implements Disposable {
 }
 
 function attach(cgroup: string): BpfLink {
-  const folder = mkdtempSync(join(tmpdir(), 'relayledger-refuse-'));
-  try {
-    const object = join(folder, 'refuse.bpf.o');
-    const target = ['-g', '-O2', '-target', 'bpf', '-mcpu=v3', `-I/usr/include/${MULTIARCH}`];
-    execFileSync('clang-19', [...target, '-c', SOURCE, '-o', object]);
-    return BpfObject.open(object).load().program('refuse').attachCgroup(cgroup);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const object = compileBpf(SOURCE, join(folder, 'refuse.bpf.o'));
+  return BpfObject.open(object).load().program('refuse').attachCgroup(cgroup);
 }
