@@ -229,7 +229,10 @@ __noinline int pay_from_list(struct sending *sending, struct rl_outgo *to, struc
 	return 0;
 }
 
-/* Nothing paid, yet the thread has just received elsewhere: a further copy of bytes that were passed on already. */
+/*
+ * Next to nothing paid, yet the thread has just received elsewhere: a further copy of bytes that were passed on already.
+ * Where something did pay, as the acknowledgement of an earlier copy does, only if what came explains most of the send.
+ */
 static __noinline int note_copy(struct sending *sending, struct rl_outgo *to, struct rl_thread *thread)
 {
 	if (!sending || !to || !thread)
@@ -238,7 +241,11 @@ static __noinline int note_copy(struct sending *sending, struct rl_outgo *to, st
 	if (!newest || newest == sending->flow || sending->now - thread->newest_ns > THREAD_REACH_NS)
 		return 0;
 	struct rl_income *from = get_income(newest);
-	struct rl_pair *pair = from && from->host != sending->host ? find_pair(newest, sending->flow, from, to) : NULL;
+	if (!from || from->host == sending->host)
+		return 0;
+	if (sending->best && from->last_receive_bytes < sending->bytes / 2)
+		return 0;
+	struct rl_pair *pair = find_pair(newest, sending->flow, from, to);
 	if (!pair)
 		return 0;
 	bool is_first = is_first_source(sending->flow, newest);
@@ -272,9 +279,7 @@ static __always_inline int find_sources(struct sending *sending, struct rl_outgo
 			}
 		}
 	}
-	if (sending->best || !sending->need)
-		return 0;
-	struct rl_income *own = get_income(sending->flow);
+	struct rl_income *own = sending->best || !sending->need ? NULL : get_income(sending->flow);
 	__u64 have = own ? own->credit : 0;
 	if (own && have) { /* an answer: paid from what came on the same flow */
 		__u64 taken = take_credit(own, have < sending->need ? have : sending->need);
@@ -282,9 +287,9 @@ static __always_inline int find_sources(struct sending *sending, struct rl_outgo
 		sending->need -= taken;
 		sending->best = taken;
 		sending->best_flow = sending->flow;
-	} else {
-		note_copy(sending, to, thread);
 	}
+	if (sending->need > sending->bytes / 2)
+		note_copy(sending, to, thread);
 	return 0;
 }
 

@@ -33,7 +33,7 @@ export interface Billed {
 
 /**
  * Bytes that were matched otherwise still belong to a direction that passes on at least this share of its smaller side;
- * where content proves it, times may have matched them with any other.
+ * where content or volumes prove it, times may have matched them with any other.
  */
 const WHOLE_SHARE = 0.85;
 /** From this share of copies on, what is sent is more than what was received by design. */
@@ -56,7 +56,7 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
   const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
   const isConference = placements.some(({ pair }) => pair.kind === 'conference');
   const isFannedOut = isConference || copied > FAN_OUT_SHARE * (moved + copied);
-  const isWhole = main.kind === 'verbatim' || moved >= WHOLE_SHARE * smaller;
+  const isWhole = main.kind === 'verbatim' || main.kind === 'stored' || moved >= WHOLE_SHARE * smaller;
   const overheadBytes =
     isPacked || isFannedOut ? 0 : Math.round(tunnelBytes(direction) * (isWhole ? 1 : moved / smaller));
   const proven = Math.max(0, moved - overheadBytes);

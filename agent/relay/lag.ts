@@ -96,6 +96,11 @@ export function isPeriodic(gaps: Histogram): boolean {
   return most >= PERIODIC_SHARE * longGaps;
 }
 
+/** The bucket that a time belongs to. */
+export function lagBucket(ms: number): number {
+  return Math.min(LAG_BUCKETS - 1, Math.max(0, Math.floor(Math.log2(Math.max(ms, 0) / UNIT_MS)) + 1));
+}
+
 export function total(counts: readonly number[]): number {
   let sum = 0;
   for (const count of counts) sum += count;

@@ -3,6 +3,7 @@ import { type Evidence, type FlowEvidence, flowSince, type PairEvidence, pairKey
 import { type FlowPrints, PrintLog, proveVerbatim } from './fingerprints.ts';
 import { isAmongOneHost, isEdge } from './groups.ts';
 import { type Finding, judgeEvidence } from './judgement.ts';
+import { findStored, type Known } from './stored.ts';
 
 /* The evidence of one process, and what its evaluations have ruled so far. */
 
@@ -145,11 +146,18 @@ export class RelayProcess {
   private judge(start: Snapshot | undefined, nowMs: number): Dated[] {
     const { flows, pairs } = this;
     const earlier = this.recall(nowMs);
+    const stored = findStored({ flows, pairs }, this.knownToStore);
     return [
       ...this.judgeView({ flows, pairs, earlier }, 0),
       ...(start ? this.judgeView(this.since(start, earlier), start.atMs) : []),
+      ...(stored ? [{ finding: stored, fromMs: 0 }] : []),
     ];
   }
+
+  private readonly knownToStore: Known = {
+    isOther: ({ id }) => this.folded.has(id) || this.ruledPairsOf(id).some(({ kind }) => kind !== 'stored'),
+    isFound: (from, to) => this.ruled.has(pairKey(from.id, to.id)),
+  };
 
   private judgeView(view: Evidence, fromMs: number): Dated[] {
     return proveVerbatim(judgeEvidence(view), this.prints.sums, view).map((finding) => ({ finding, fromMs }));

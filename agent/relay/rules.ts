@@ -20,6 +20,7 @@ export type RelayKind =
   | 'conference'
   | 'pipe'
   | 'verbatim'
+  | 'stored'
   | 'undecided';
 
 export interface Ruling {
@@ -80,6 +81,9 @@ const SOON_MS = 5;
 const BEAT_BYTES = 512;
 /** Two streams of one pace, by chance, had .87 to .94 for seconds on end; brokers that frame what they pass on have .96. */
 const IN_STEP_CONSERVED = 0.95;
+/** Relays in step leave nothing behind after .94 of their sends and more, streams of their own after .3 at most. */
+const SETTLED_SHARE = 0.5;
+const ONE_SIZE: readonly [number, number] = [0.99, 1.01];
 /** Below it, the size of a send has nothing to do with that of the receive before. */
 const UNRELATED_CORRELATION = 0.3;
 
@@ -252,12 +256,29 @@ function isInStep(direction: Direction): boolean {
   const { sizes, datagrams } = direction;
   // A stream may be cut anew on its way, a datagram is not; those of one size are a call far more often than a heartbeat.
   if (datagrams) return sizes !== null && sizes.correlation < UNRELATED_CORRELATION;
-  return isBeat(direction) || (!conserves(direction, IN_STEP_CONSERVED) && !sizesFollow(direction));
+  return (
+    isBeat(direction) ||
+    leavesBehind(direction) ||
+    (!conserves(direction, IN_STEP_CONSERVED) && !sizesFollow(direction))
+  );
 }
 
-/** Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. */
+/**
+ * Messages of one size that go out as they came in, each right after one: nothing takes longer and nothing is cut, so what
+ * would keep another one behind? A loop that is woken by what it hears, and finds that its own stream is due.
+ */
+function leavesBehind({ sizes, settledShare, received, receives, sent, sends }: Direction): boolean {
+  const ratio = (received * sends) / (sent * receives);
+  return sizes === null && settledShare < SETTLED_SHARE && isWithin(ratio, ONE_SIZE);
+}
+
+/**
+ * Messages of one size at one rate: a heartbeat of its own in step with one that it hears looks no different. A message
+ * may be read in pieces, its head first, and is still sent whole.
+ */
 function isBeat(direction: Direction): boolean {
-  return direction.sizes === null && isOfSmallMessages(direction);
+  const { sizes, sent, sends } = direction;
+  return sizes === null && isOfSmallMessages(direction) && sent < BEAT_BYTES * sends;
 }
 
 /** As those of calls are; over TCP, and on a busy host, their times are not those of a clock. */

@@ -124,6 +124,14 @@ export const relayCases: readonly RelayCase[] = [
     tolerance: OTHER,
   },
   {
+    name: 'one packet to three, who acknowledge it',
+    verdict: 'relay',
+    ...relay('fan-out', '--copies', '3'),
+    peers: { server: ['{peer}', '{next}', '{third}'].map((port) => ['peers', 'echo', '--port', port, '--first', '4']) },
+    driver: calling(1),
+    tolerance: OTHER,
+  },
+  {
     name: 'many requests over two connections, as reverse proxies do',
     verdict: 'relay',
     ...relay('pool'),

@@ -157,10 +157,17 @@ t.test('a tunnel that begins to relay after hours of its own use is found by wha
     const bytes = second * 50_000;
     const count = second * 50;
     const flows = [
-      { ...old[0], received: 5e9 + bytes, receives: 5e6 + count, gaps: histogram({ 11: 50 + count, 20: 50 }) },
+      // In frames; what it received for itself is left behind.
+      {
+        ...old[0],
+        received: 5e9 + bytes + 30 * count,
+        receives: 5e6 + count,
+        gaps: histogram({ 11: 50 + count, 20: 50 }),
+      },
       { ...old[1], sent: 3e9 + bytes, sends: 3e6 + count },
     ] as FlowEvidence[];
-    const pair = makePair('1', '2', { moved: bytes, moves: count, sameRun: count, lags: histogram({ 7: count }) });
+    const lags = histogram({ 7: count });
+    const pair = makePair('1', '2', { moved: bytes, moves: count, settled: 0, sameRun: count, lags });
     host.tell('1 vpn', flows, [pair]);
     changes.push(...host.pass(1));
   }

@@ -70,6 +70,22 @@ const CASES: [string, Overrides[], string][] = [
   ['a fifth is still held, as of what is stored and asked for', [HELD, { ...HELD, ...BEHIND }], 'none undecided'],
   ['a heartbeat in step with another', [BEAT], 'suspected undecided'],
   ['a beat that is answered', [BEAT, BEAT], 'relay causal'],
+  [
+    'a broker that reads the head of each message first, and sends the whole to three',
+    [
+      {
+        periodic: true,
+        received: 1_000_000,
+        receives: 2_000,
+        sent: 3_000_000,
+        sends: 1_500,
+        copied: 2_000_000,
+        sentShare: 1,
+        conservation: 1,
+      },
+    ],
+    'relay causal',
+  ],
   ['a stream of its own in step with another of like volume', [{ ...IN_STEP, sent: 1_080_000 }], 'suspected undecided'],
   [
     '... in datagrams of other sizes',
@@ -77,6 +93,12 @@ const CASES: [string, Overrides[], string][] = [
     'suspected undecided',
   ],
   ['a stream that is cut anew as it is passed on', [{ ...IN_STEP, sizes: UNRELATED }], 'relay causal'],
+  [
+    'a stream of its own, sent whenever the loop is woken by another',
+    [{ ...IN_STEP, settledShare: 0.04 }],
+    'suspected undecided',
+  ],
+  ['a stream that is passed on without its frames', [{ ...IN_STEP, settledShare: 0, sent: 980_000 }], 'relay causal'],
   ['a stream that is passed on', [IN_STEP], 'relay causal'],
   [
     'a stream that is passed on in frames',

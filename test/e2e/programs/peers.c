@@ -7,7 +7,7 @@
  *   trunk --to A --port P --streams N --up BYTES --down BYTES     the same in frames, on one connection
  *   listen --port P [--seconds N] [--sizes MIN] [--vary N]       speaks with whoever speaks first, 50 packets a second
  *   call --to A [--second A] --port P --calls N --seconds N [--sizes MIN] [--vary N]   speaks first
- *   echo --port P                                         sends every packet back
+ *   echo --port P [--first BYTES]                         sends every packet back, or its first bytes
  *   jobs --from A --to A --port P --seconds N             downloads and uploads, and neither has to do with the other
  */
 #define _GNU_SOURCE
@@ -217,12 +217,13 @@ static void call(void) {
 static void echo(void) {
   int fd = datagram_bind("0.0.0.0", number("--port", 0));
   char data[2048];
+  long first = number("--first", sizeof data);
   struct sockaddr_in from;
   ready();
   for (socklen_t length = sizeof from;; length = sizeof from) {
     ssize_t n = recvfrom(fd, data, sizeof data, 0, (void *)&from, &length);
     if (n > 0)
-      sendto(fd, data, n, 0, (void *)&from, length);
+      sendto(fd, data, first < n ? first : n, 0, (void *)&from, length);
   }
 }
 

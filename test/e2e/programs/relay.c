@@ -3,7 +3,7 @@
  * truth is what it received to pass on, and what it passed on.
  *   stream [--spliced] [--rate N]   one connection for each that it accepts; held back to N bytes a second
  *   calls [--own PORT] [--hold MS]  a socket for each caller; beside them, a call of its own with PORT
- *   fan-out --copies N              every packet to N ports
+ *   fan-out --copies N              every packet to N ports; drops what they answer, which is shorter than any packet
  *   pool [--web]                    requests over two connections that stay; or a web app, which asks a database instead
  *   proxy [--names PORT]            a connection for each request, answers in slices; asks a name server in between
  *   trunk                           one connection carries many, in frames
@@ -26,6 +26,7 @@
 
 #define MOST 128
 #define PACKET 2048
+#define ACKNOWLEDGEMENT 4
 #define MESSAGE 65536
 #define SLICE 4096
 
@@ -195,8 +196,11 @@ static void fan_out(void) {
   char data[PACKET];
   ready();
   for (;;) {
-    ssize_t n = count_received(recv(fd, data, sizeof data, 0));
-    for (int i = 0; n > 0 && i < copies; i++) {
+    ssize_t n = recv(fd, data, sizeof data, 0);
+    if (n <= ACKNOWLEDGEMENT)
+      continue;
+    count_received(n);
+    for (int i = 0; i < copies; i++) {
       struct endpoint peer = endpoint_of(to, to_port + i);
       count_sent(sendto(fd, data, n, 0, address_of(&peer), peer.length));
     }

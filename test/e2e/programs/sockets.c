@@ -38,15 +38,17 @@ void set_option(int fd, int level, int option, int value) {
     fail("setsockopt");
 }
 
+/* A port of the kernel's choice is nobody else's: those that may be shared it gives to several. */
 static int open_bound(const struct endpoint *at, int type, int protocol) {
+  bool is_chosen = ((const struct sockaddr_in *)&at->address)->sin_port == 0; /* in sockaddr_in6 it lies there, too */
   int fd = socket(at->address.ss_family, type, protocol);
   if (fd < 0) {
     if (protocol == IPPROTO_MPTCP)
       skip("this kernel opens no MPTCP sockets");
     fail("socket");
   }
-  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-  set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  set_option(fd, SOL_SOCKET, SO_REUSEADDR, !is_chosen);
+  set_option(fd, SOL_SOCKET, SO_REUSEPORT, !is_chosen);
   if (at->address.ss_family == AF_INET6)
     set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (bind(fd, address_of(at), at->length) < 0)

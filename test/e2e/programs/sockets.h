@@ -19,7 +19,7 @@ struct endpoint {
 struct endpoint endpoint_of(const char *address, int port);
 const struct sockaddr *address_of(const struct endpoint *endpoint);
 
-/* SO_REUSEADDR and SO_REUSEPORT are set, IPV6_V6ONLY is not; `protocol` is IPPROTO_TCP or IPPROTO_MPTCP. */
+/* SO_REUSEADDR and SO_REUSEPORT are set unless `port` is 0, IPV6_V6ONLY is not; `protocol` is IPPROTO_TCP or IPPROTO_MPTCP. */
 int stream_listen(const char *address, int port, int protocol);
 int stream_accept(int listener);
 int stream_connect(const char *address, int port, int protocol);
