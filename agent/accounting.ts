@@ -50,6 +50,7 @@ const MAPS = [
   'pairs',
   'sources',
   'policies',
+  'protected_programs',
   'flow_rulings',
   'held_sockets',
   'destroy_requests',
@@ -105,10 +106,7 @@ export class Accounting implements Disposable {
     this.programs = HOOKS.map((hook) => describeProgram(bpffs, hook));
   }
 
-  /**
-   * @param begin called once where the counters start from zero: after the device hooks are attached
-   * @throws AGENT_HOOK_MISSING, BpfError
-   */
+  /** @throws AGENT_HOOK_MISSING, BpfError */
   static start(options: AccountingOptions): Accounting {
     const { bpffs } = options;
     const objectId = objectIdOf(OBJECT);

@@ -7,9 +7,9 @@ import { Events } from './events.ts';
 import type { Fingerprints } from './fingerprints.ts';
 import type { FlowTable } from './flow-table.ts';
 import type { InterfaceBooks } from './interface-books.ts';
-import { type AppSeries, Metrics, SeriesBudget } from './metrics.ts';
+import { type AppSeries, Metrics, SeriesBudget, VERDICT_VALUES } from './metrics.ts';
 import type { Policies } from './policies/policies.ts';
-import { identityOf, ProcessDescription, toIso } from './process-description.ts';
+import { identityOf, ProcessDescription } from './process-description.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type { AgentEvent, App, Flow, Process, Readings, Relay, RelayReading, Socket, Status } from './readings.ts';
 import { RelayLedger } from './relay/ledger.ts';
@@ -21,6 +21,7 @@ import { describeStatus } from './status.ts';
 import type { Store } from './store.ts';
 import { Totals } from './totals.ts';
 import type { Users } from './users.ts';
+import { toIso } from './wall-time.ts';
 
 export interface AgentOptions {
   accounting: Accounting;
@@ -56,8 +57,6 @@ const FRESH_MS = 50;
 const JUDGE_MS = 950;
 /** But a relay that was found needs a second look, and is to be named within two seconds. */
 const SECOND_LOOK_MS = 400;
-
-const VERDICTS = ['none', 'suspected', 'relay'];
 
 /** Polls the kernel's side, keeps totals by app on disk, and answers what is asked. */
 export class Agent implements Readings, AsyncDisposable {
@@ -337,8 +336,7 @@ export class Agent implements Readings, AsyncDisposable {
       if (record.exitedAtMs !== null) continue;
       const relay = this.#watch?.relayOf(record) ?? NO_RELAY;
       const gravest = relays.get(record.app);
-      if (!gravest || VERDICTS.indexOf(relay.verdict) > VERDICTS.indexOf(gravest.verdict))
-        relays.set(record.app, relay);
+      if (!gravest || VERDICT_VALUES[relay.verdict] > VERDICT_VALUES[gravest.verdict]) relays.set(record.app, relay);
     }
     return relays;
   }

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
+import { toIso } from './wall-time.ts';
 
 /** Who asks for something to be done. */
 export interface Actor {
@@ -100,7 +101,7 @@ export class Audit {
     const rows = this.#options.db.prepare('SELECT * FROM audit ORDER BY id DESC').all();
     return rows.map((row) => ({
       id: Number(row['id']),
-      at: new Date(Number(row['at_ms'])).toISOString(),
+      at: toIso(Number(row['at_ms'])),
       actor: String(row['actor']),
       uid: row['uid'] === null ? null : Number(row['uid']),
       token: row['token'] === null ? null : String(row['token']),

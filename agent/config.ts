@@ -124,8 +124,8 @@ export function describeOptions(): string[] {
   const lines = Object.entries(OPTIONS).map(([name, { key, kind, help }]) => {
     const value = kind === 'flag' ? '' : ` ${kind === 'count' || kind === 'seconds' ? 'N' : 'VALUE'}`;
     const standard = DEFAULTS[key];
-    const shown = standard === undefined || kind === 'flag' ? '' : ` (default ${String(standard)})`;
-    return `  --${name}${value}`.padEnd(28) + help + shown;
+    const shown = kind === 'flag' ? '' : String(standard ?? '');
+    return `  --${name}${value}`.padEnd(28) + help + (shown && ` (default ${shown})`);
   });
   return [...lines, `${'  --config VALUE'.padEnd(28)}YAML file with these options (default ${DEFAULT_FILE})`];
 }

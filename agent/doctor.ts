@@ -8,13 +8,15 @@ import { Accounting } from './accounting.ts';
 import { ENFORCEMENT, HOOKS, REJECT_LOOKUP } from './hooks.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 
+/** What it is told where no agent answers. */
 export interface DoctorOptions {
-  /** Take everything out of the kernel. */
+  /** Take everything of ours out of the kernel. */
   remove: boolean;
   json: boolean;
   socketPath: string;
   bpffs: string;
   stateDir: string;
+  /** Mount point of cgroup2; undefined: to be found. */
   cgroup: string | undefined;
 }
 

@@ -5,20 +5,15 @@ import type { FlowReading, PairReading } from './flow-reading.ts';
  * two looks at the process table. The flow table tells of such a connection once.
  */
 export class EarlyFlows {
-  #flows = new Map<number, { flow: FlowReading; sinceNs: number }>();
+  readonly #flows = new Map<number, { flow: FlowReading; sinceNs: number }>();
   #pairs: readonly PairReading[] = [];
 
   /** What is known now and what was kept, older readings first; nothing is kept afterwards. */
   join(flows: readonly FlowReading[], pairs: readonly PairReading[]): { flows: EarlyFlow[]; pairs: PairReading[] } {
-    const now = new Set(flows.map(({ id }) => id));
-    const kept = [...this.#flows.values()];
-    const early = kept.filter(({ flow }) => !now.has(flow.id));
-    const since = new Map(kept.map(({ flow, sinceNs }) => [flow.id, sinceNs]));
-    const joined = {
-      flows: [...early, ...flows.map((flow) => ({ flow, sinceNs: since.get(flow.id) ?? null }))],
-      pairs: [...this.#pairs, ...pairs],
-    };
-    this.#flows = new Map();
+    const now = flows.map((flow) => ({ flow, sinceNs: this.#flows.get(flow.id)?.sinceNs ?? null }));
+    for (const { id } of flows) this.#flows.delete(id);
+    const joined = { flows: [...this.#flows.values(), ...now], pairs: [...this.#pairs, ...pairs] };
+    this.#flows.clear();
     this.#pairs = [];
     return joined;
   }

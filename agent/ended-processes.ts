@@ -1,8 +1,9 @@
 import { COUNTERS, type Counters, makeCounters, payloadOf, sharesOf, wireOf } from './counters.ts';
-import { plainProcess } from './plain-process.ts';
-import { toIso } from './process-description.ts';
-import type { PayloadShare, Process, Relay } from './readings.ts';
+import { lazyRows } from './lazy-rows.ts';
+import type { ProcessRow } from './process-description.ts';
+import type { Process, Relay } from './readings.ts';
 import { NO_RELAY } from './relay/reading.ts';
+import { toIso } from './wall-time.ts';
 
 /** What processes have in common that ran the same program. */
 type Common = Pick<
@@ -29,7 +30,7 @@ export type Described = Omit<Process, 'traffic' | 'payloadShares'>;
 export class EndedProcesses {
   readonly #limit: number;
   /** By identity, in the order in which they came, which is about that of their ends. */
-  readonly #processes = new Map<string, EndedProcess>();
+  readonly #processes = new Map<string, Kept>();
   readonly #programs = new Map<string, Program>();
   #dropped: string[] = [];
   #forgottenEarly = 0;
@@ -51,7 +52,18 @@ export class EndedProcesses {
   /** @param counters are copied */
   add(identity: string, process: Described, counters: Counters, exitedAtMs: number): void {
     this.delete(identity);
-    this.#processes.set(identity, new EndedProcess(process, this.#share(process), counters, exitedAtMs));
+    const { pid, parentPid, command, relay, startedAt } = process;
+    const program = this.#share(process);
+    this.#processes.set(identity, {
+      program,
+      pid,
+      parentPid,
+      command: command === program.command ? program.command : command,
+      relay: relay.verdict === 'none' && relay.receivedBytes + relay.sentBytes === 0 ? NO_RELAY : relay,
+      startedAtMs: Date.parse(startedAt),
+      exitedAtMs,
+      moved: pack(counters),
+    });
     for (const oldest of this.#processes.keys()) {
       if (this.#processes.size <= this.#limit) break;
       this.delete(oldest);
@@ -82,15 +94,17 @@ export class EndedProcesses {
   }
 
   get(identity: string): Process | undefined {
-    return this.#processes.get(identity);
+    const kept = this.#processes.get(identity);
+    return kept && rowOf(kept);
   }
 
   values(): IteratorObject<Process> {
-    return this.#processes.values();
+    return this.#processes.values().map(rowOf);
   }
 
   ofPid(pid: number): Iterable<Process> {
-    return this.values().filter((process) => process.pid === pid);
+    const kept = this.#processes.values().filter((each) => each.pid === pid);
+    return kept.map(rowOf);
   }
 
   #share(process: Described): Program {
@@ -109,90 +123,42 @@ export class EndedProcesses {
   }
 }
 
-class EndedProcess implements Process {
+/** What is kept of one. */
+interface Kept {
   readonly program: Program;
   readonly pid: number;
   readonly parentPid: number | null;
   readonly command: string;
   readonly relay: Relay;
   /** Wall clock. */
+  readonly startedAtMs: number;
   readonly exitedAtMs: number;
-  readonly #startedAtMs: number;
-  readonly #moved: readonly number[];
-
-  constructor(process: Described, program: Program, counters: Counters, exitedAtMs: number) {
-    const { pid, parentPid, command, relay, startedAt } = process;
-    this.program = program;
-    this.pid = pid;
-    this.parentPid = parentPid;
-    this.command = command === program.command ? program.command : command;
-    this.relay = relay.verdict === 'none' && relay.receivedBytes + relay.sentBytes === 0 ? NO_RELAY : relay;
-    this.exitedAtMs = exitedAtMs;
-    this.#startedAtMs = Date.parse(startedAt);
-    this.#moved = pack(counters);
-  }
-
-  toJSON(): Process {
-    return plainProcess(this);
-  }
-
-  get startedAt(): string {
-    return toIso(this.#startedAtMs);
-  }
-
-  get exitedAt(): string {
-    return toIso(this.exitedAtMs);
-  }
-
-  get name(): string {
-    return this.program.name;
-  }
-
-  get executable(): string | null {
-    return this.program.executable;
-  }
-
-  get user(): string | null {
-    return this.program.user;
-  }
-
-  get uid(): number {
-    return this.program.uid;
-  }
-
-  get app(): string {
-    return this.program.app;
-  }
-
-  get unit(): string | null {
-    return this.program.unit;
-  }
-
-  get container(): string | null {
-    return this.program.container;
-  }
-
-  get profile(): string | null {
-    return this.program.profile;
-  }
-
-  get configuredPorts(): number[] {
-    return this.program.configuredPorts as number[]; // absent there is absent here
-  }
-
-  get netns(): number | null {
-    return this.program.netns;
-  }
-
-  get traffic(): Process['traffic'] {
-    const counters = unpack(this.#moved);
-    return { wire: wireOf(counters), payload: payloadOf(counters) };
-  }
-
-  get payloadShares(): PayloadShare[] {
-    return sharesOf(unpack(this.#moved));
-  }
+  readonly moved: readonly number[];
 }
+
+const rowOf = lazyRows<ProcessRow, Kept>({
+  pid: ({ pid }) => pid,
+  startedAt: ({ startedAtMs }) => toIso(startedAtMs),
+  exitedAt: ({ exitedAtMs }) => toIso(exitedAtMs),
+  name: ({ program }) => program.name,
+  executable: ({ program }) => program.executable,
+  command: ({ command }) => command,
+  user: ({ program }) => program.user,
+  uid: ({ program }) => program.uid,
+  parentPid: ({ parentPid }) => parentPid,
+  app: ({ program }) => program.app,
+  unit: ({ program }) => program.unit,
+  container: ({ program }) => program.container,
+  profile: ({ program }) => program.profile,
+  configuredPorts: ({ program }) => program.configuredPorts,
+  netns: ({ program }) => program.netns,
+  traffic: ({ moved }) => {
+    const counters = unpack(moved);
+    return { wire: wireOf(counters), payload: payloadOf(counters) };
+  },
+  payloadShares: ({ moved }) => sharesOf(unpack(moved)),
+  relay: ({ relay }) => relay,
+});
 
 /** Index and value of each counter that is not zero. */
 function pack(counters: Counters): number[] {

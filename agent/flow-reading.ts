@@ -43,9 +43,6 @@ export interface FlowReading extends FlowIdentity {
   readonly sent: number;
   readonly receives: number;
   readonly sends: number;
-  readonly expired: number;
-  readonly unmatched: number;
-  readonly selfMatched: number;
   /** Between receives, by log2 of 1.024 us. */
   readonly gaps: readonly number[];
   /** Datagrams by a hash of their size. */
@@ -53,16 +50,12 @@ export interface FlowReading extends FlowIdentity {
   readonly sentSizes: readonly number[];
   /** Datagrams received by what a tunnel's would be: as `tunnel_sizes` of bpf/relayledger.h. */
   readonly tunnelSizes: readonly number[];
-  readonly lastReceiveNs: number;
-  readonly lastSendNs: number;
-  readonly closed: boolean;
 }
 
 /** Whether a flow is over, as far as it shows. */
-export type FlowState = Pick<
-  FlowReading,
-  'id' | 'slot' | 'processGeneration' | 'closed' | 'opened' | 'protocol' | 'family'
-> & {
+export type FlowState = Pick<FlowIdentity, 'id' | 'slot' | 'processGeneration' | 'opened' | 'protocol' | 'family'> & {
+  /** Its socket was closed, or its process ended. */
+  closed: boolean;
   /** Of its last byte, CLOCK_MONOTONIC. */
   lastNs: number;
 };
@@ -129,25 +122,18 @@ export function readFlow(words: Words, incomes: Words, identity: FlowIdentity, i
   const at = index * RL_FLOW_SIZE;
   const income = index * RL_INCOME_SIZE;
   const hasSizes = isDatagram(identity);
-  const lastReceiveNs = incomes.u64(income + i.lastReceiveNs);
   const gaps = readCounts(words, at + o.gaps, BUCKETS);
   addBytes(gaps, incomes, income + i.gaps);
   return {
     ...identity,
     received: incomes.u64(income + i.received),
     sent: words.u64(at + o.sent),
-    receives: lastReceiveNs === 0 ? 0 : gaps.reduce((sum, count) => sum + count, 1),
+    receives: incomes.u64(income + i.lastReceiveNs) === 0 ? 0 : gaps.reduce((sum, count) => sum + count, 1),
     sends: words.u32(at + o.sends),
-    expired: words.u64(at + o.expired),
-    unmatched: words.u64(at + o.unmatched),
-    selfMatched: words.u64(at + o.selfMatched),
     gaps,
     receivedSizes: hasSizes ? readClasses(words, at + o.receivedSizes) : NO_SIZES,
     sentSizes: hasSizes ? readClasses(words, at + o.sentSizes) : NO_SIZES,
     tunnelSizes: hasSizes ? readCounts(words, at + o.tunnelSizes, TUNNEL_SIZES) : NO_SIZES,
-    lastReceiveNs,
-    lastSendNs: words.u64(at + o.lastSendNs),
-    closed: words.u32(at + o.closed) !== 0,
   };
 }
 

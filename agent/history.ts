@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type Counters, payloadOf, relayedOf, WIRE_RX_BYTES, WIRE_TX_BYTES } from './counters.ts';
 import { AgentError } from './errors.ts';
+import { toIso } from './wall-time.ts';
 
 /** A range that can't be answered, and which parameter is to be changed. */
 export class HistoryRangeError extends AgentError {
@@ -261,8 +262,4 @@ function columnsOf(row: Record<string, unknown>): number[] {
 function toPoint(atMs: number, values: ArrayLike<number> = []): HistoryPoint {
   const pair = (at: number): Bytes => ({ receivedBytes: values[at] ?? 0, sentBytes: values[at + 1] ?? 0 });
   return { at: toIso(atMs), wire: pair(0), payload: pair(2), relayed: pair(4) };
-}
-
-function toIso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -53,19 +53,21 @@ export interface InterfaceAccount {
   lines: InterfaceReconciliation[];
 }
 
-/** What passed an interface that is gone. */
-interface ClosedInterface {
+/** What passed one interface, each way. */
+interface Passed {
   rx: Seen;
   tx: Seen;
-  /** Its lines in the kernel are empty; until then they hold the same bytes as this. */
-  cleared: boolean;
 }
 
-interface Snapshot {
+/** What passed an interface that is gone. */
+interface ClosedInterface extends Passed {
+  /** As much of it as its lines in the kernel hold, too; null once they are empty. */
+  inKernel: Passed | null;
+}
+
+interface Snapshot extends Passed {
   key: Buffer;
   device: RlInterfaceName;
-  rx: Seen;
-  tx: Seen;
 }
 
 /**
@@ -162,9 +164,26 @@ export class InterfaceBooks {
     return sum;
   }
 
-  /** Makes room in the kernel's table: what passed interfaces that are gone is written to disk first. */
+  /**
+   * Makes room in the kernel's table: what passed interfaces that are gone is written to disk first, then taken out of the
+   * kernel; a crash at any point is made good at the next call. An interface that comes back under the same key is added
+   * when it goes again.
+   */
   forgetGone(): void {
+    const gone = this.#gone();
+    for (const [id, key] of gone) this.#close(id, key);
+    for (const [id, key] of gone) {
+      this.#maps.baselines.delete(key); // one that comes back counts from the beginning
+      if (!this.#clear(key, gone)) continue; // shares a place with a busy line of another CPU: tried again next time
+      this.#remember(id, { ...(this.#closed.get(id) as ClosedInterface), inKernel: null });
+      this.#maps.names.delete(key); // last: what has no name is not looked at again
+    }
+  }
+
+  /** Keys of interfaces that have lines in the kernel and are no longer there. */
+  #gone(): Map<string, Buffer> {
     this.#namespaces.discover();
+    const gone = new Map<string, Buffer>();
     for (const [key, value] of this.#maps.names.entries()) {
       const { netCookie, ifindex } = readRlInterfaceKey(viewOf(key), 0);
       const { netns } = readRlInterfaceName(viewOf(value), 0);
@@ -172,26 +191,19 @@ export class InterfaceBooks {
       if (namespace === undefined) continue; // it is there and cannot be read now
       const same = namespace !== 'gone' && namespace.cookie === netCookie;
       if (same && namespace.interfaces.some((each) => each.ifindex === ifindex)) continue;
-      this.#close(key);
+      gone.set(key.toString('hex'), key);
     }
+    return gone;
   }
 
-  /**
-   * On disk first, then out of the kernel; a crash at any point is made good at the next call. An interface that comes
-   * back under the same key starts a new line and is added when it goes again.
-   */
-  #close(key: Buffer): void {
-    const id = key.toString('hex');
+  /** Writes to disk what is not there yet. */
+  #close(id: string, key: Buffer): void {
+    const lines = this.#seen(key);
     const known = this.#closed.get(id);
-    if (known?.cleared !== false) {
-      const seen = this.#seen(key);
-      if (known) for (const direction of ['rx', 'tx'] as const) addAll(seen[direction], known[direction]);
-      this.#remember(id, { ...seen, cleared: false });
-    }
-    if (!this.#clear(key)) return; // shares a place with a busy line of another CPU: tried again next time
-    this.#remember(id, { ...(this.#closed.get(id) as ClosedInterface), cleared: true });
-    this.#maps.baselines.delete(key);
-    this.#maps.names.delete(key); // last: what has no name is not looked at again
+    const more = lessWhatIsKept(lines, known);
+    if (known?.inKernel && !hasPassed(more)) return;
+    if (known) for (const direction of ['rx', 'tx'] as const) addAll(more[direction], known[direction]);
+    this.#remember(id, { ...more, inKernel: lines });
   }
 
   #remember(id: string, closed: ClosedInterface): void {
@@ -203,8 +215,10 @@ export class InterfaceBooks {
     const snapshots = new Map<string, Snapshot>();
     for (const [key, value] of this.#maps.names.entries()) {
       const id = key.toString('hex');
-      if (this.#closed.get(id)?.cleared === false) continue; // on disk already
-      snapshots.set(id, { key, device: readRlInterfaceName(viewOf(value), 0), ...this.#seen(key) });
+      const closed = this.#closed.get(id);
+      const passed = lessWhatIsKept(this.#seen(key), closed);
+      if (closed?.inKernel && !hasPassed(passed)) continue; // on disk already
+      snapshots.set(id, { key, device: readRlInterfaceName(viewOf(value), 0), ...passed });
     }
     return snapshots;
   }
@@ -257,7 +271,7 @@ export class InterfaceBooks {
     return value;
   }
 
-  #seen(key: Buffer): { rx: Seen; tx: Seen } {
+  #seen(key: Buffer): Passed {
     const rx = nothingSeen();
     const tx = nothingSeen();
     for (const { values, at } of this.#lines(key)) {
@@ -268,8 +282,11 @@ export class InterfaceBooks {
     return { rx, tx };
   }
 
-  /** Only for an interface that is gone: its lines are no longer written to. False where some had to stay. */
-  #clear(key: Buffer): boolean {
+  /**
+   * Only for an interface that is gone: its lines are no longer written to. False where some had to stay.
+   * @param gone all that are, with what passed them on disk
+   */
+  #clear(key: Buffer, gone: ReadonlyMap<string, Buffer>): boolean {
     const changed = new Map<number, Buffer>();
     for (const { index, values, at } of this.#lines(key)) {
       const kept = changed.get(index) ?? values;
@@ -278,10 +295,10 @@ export class InterfaceBooks {
     }
     let complete = true;
     for (const [index, values] of changed) {
-      // Those that are on disk too go along: two that are gone would wait for each other for ever.
+      // Others that are gone go along: two would wait for each other for ever.
       for (let at = 0; at < values.length; at += RL_INTERFACE_SIZE) {
         const id = values.toString('hex', at, at + RL_INTERFACE_KEY_SIZE);
-        if (this.#closed.get(id)?.cleared === false) values.fill(0, at, at + RL_INTERFACE_SIZE);
+        if (gone.has(id)) values.fill(0, at, at + RL_INTERFACE_SIZE);
       }
       // The other CPUs' lines at this place may belong to interfaces that are busy: leave those alone.
       if (values.every((byte) => byte === 0)) this.#maps.interfaces.update(encodeIndex(index), values);
@@ -353,9 +370,24 @@ function addSeen(sum: Seen, part: RlInterfaceDirection): void {
   sum.loopedPackets += part.loopedPackets;
 }
 
-/** to += from */
-function addAll(to: Seen, from: Seen): void {
-  for (const key of Object.keys(to) as (keyof Seen)[]) to[key] += from[key] ?? 0; // an older agent kept fewer
+/** to += sign * from */
+function addAll(to: Seen, from: Seen, sign = 1): void {
+  for (const key of Object.keys(to) as (keyof Seen)[]) to[key] += sign * (from[key] ?? 0); // an older agent kept fewer
+}
+
+/** Of what an interface's lines in the kernel hold, the part that is not on disk. */
+function lessWhatIsKept({ rx, tx }: Passed, closed: ClosedInterface | undefined): Passed {
+  if (!closed?.inKernel) return { rx, tx };
+  const rest = { rx: { ...rx }, tx: { ...tx } };
+  addAll(rest.rx, closed.inKernel.rx, -1);
+  addAll(rest.tx, closed.inKernel.tx, -1);
+  // An agent was killed while it cleared them: what is left is on disk.
+  if (rest.rx.devicePackets < 0 || rest.tx.devicePackets < 0) return { rx: nothingSeen(), tx: nothingSeen() };
+  return rest;
+}
+
+function hasPassed({ rx, tx }: Passed): boolean {
+  return rx.devicePackets !== 0 || tx.devicePackets !== 0;
 }
 
 /** The value between `least` and `most` that is nearest to `value`. */

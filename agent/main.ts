@@ -75,12 +75,9 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   });
   const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup }));
   removesAtEnd = config.detachOnExit || !accounting.adopted;
-  for (const { feature, consequence, reason } of accounting.missing) logger.warn({ feature, reason }, consequence);
   const fingerprints = config.fingerprints ? stack.use(new Fingerprints(cgroup)) : null;
-  if (fingerprints?.missing) {
-    const { feature, consequence, reason } = fingerprints.missing;
-    logger.warn({ feature, reason }, consequence);
-  }
+  const missing = [...accounting.missing, fingerprints?.missing].filter((each) => each != null);
+  for (const { feature, consequence, reason } of missing) logger.warn({ feature, reason }, consequence);
   store.beginEpoch(`${bootId()}:${accounting.sinceNs}`, Date.now());
 
   const maps = {
@@ -108,6 +105,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   const enforcer = stack.use(
     new KernelEnforcer(accounting, {
       nowMs,
+      protectedPrograms: protection.programs(),
       failed: (error) => logger.error({ err: error }, 'enforcement could not go round'),
     }),
   );

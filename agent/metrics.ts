@@ -172,7 +172,8 @@ class HighWater {
   }
 }
 
-const VERDICT_VALUES: Readonly<Record<Verdict, number>> = { none: 0, suspected: 1, relay: 2 };
+/** The graver the greater. */
+export const VERDICT_VALUES: Readonly<Record<Verdict, number>> = { none: 0, suspected: 1, relay: 2 };
 
 function writeApps(out: Exposition, series: readonly AppSeries[], verdicts: ReadonlyMap<string, Verdict>): void {
   const labelled = series.map(({ app, counters }) => ({ labels: label('app', app), counters }));

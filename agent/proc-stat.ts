@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 
 /** A process as /proc shows it right now, whether it ever used the network or not. */
 export interface ProcStat {
@@ -57,10 +57,4 @@ export function readAncestors(pid: number, read: (pid: number) => ProcStat | und
   for (let at = read(pid); at && line.length < 128; at = at.parentPid > 0 ? read(at.parentPid) : undefined)
     line.push(at);
   return line;
-}
-
-export function readPids(): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
 }

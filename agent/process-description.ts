@@ -1,10 +1,11 @@
 import { ConfiguredPorts } from './configured-ports.ts';
 import { payloadOf, sharesOf, wireOf } from './counters.ts';
-import { plainProcess } from './plain-process.ts';
+import { type LazyRow, lazyRows } from './lazy-rows.ts';
 import type { ProcessRecord } from './process-table.ts';
-import type { PayloadShare, Process, Relay } from './readings.ts';
+import type { Process, Relay } from './readings.ts';
 import { NO_RELAY } from './relay/reading.ts';
 import type { Users } from './users.ts';
+import { toIso } from './wall-time.ts';
 
 export interface ProcessDescriptionOptions {
   users: Users;
@@ -13,14 +14,39 @@ export interface ProcessDescriptionOptions {
   relayOf: (record: ProcessRecord) => Relay | undefined;
 }
 
+/** Of any process but the kernel's row. */
+export type ProcessRow = Omit<Process, 'unattributed'>;
+
 /** A process as `GET /v1/processes` shows it. */
 export class ProcessDescription {
   readonly #options: ProcessDescriptionOptions;
   readonly #configuredPorts: ConfiguredPorts;
+  readonly #rowOf: (record: ProcessRecord) => LazyRow<ProcessRow>;
 
   constructor(options: ProcessDescriptionOptions) {
+    const { users, relayOf, elapsedMs } = options;
     this.#options = options;
-    this.#configuredPorts = new ConfiguredPorts(options.elapsedMs);
+    this.#configuredPorts = new ConfiguredPorts(elapsedMs);
+    this.#rowOf = lazyRows<ProcessRow, ProcessRecord>({
+      pid: ({ tgid }) => tgid,
+      startedAt: ({ startedAtMs }) => toIso(startedAtMs),
+      exitedAt: ({ exitedAtMs }) => (exitedAtMs === null ? null : toIso(exitedAtMs)),
+      name: ({ name }) => name,
+      executable: ({ details }) => details.executable,
+      command: ({ details }) => details.command,
+      user: ({ uid }) => users.nameOf(uid),
+      uid: ({ uid }) => uid,
+      parentPid: ({ details }) => details.parentPid,
+      app: ({ app }) => app,
+      unit: ({ unit }) => unit,
+      container: ({ container }) => container,
+      profile: ({ profile }) => profile,
+      configuredPorts: (record) => this.configuredPortsOf(record)?.slice(),
+      netns: ({ details }) => details.netns,
+      traffic: ({ counters }) => ({ wire: wireOf(counters), payload: payloadOf(counters) }),
+      payloadShares: ({ counters }) => sharesOf(counters),
+      relay: (record) => relayOf(record) ?? NO_RELAY,
+    });
   }
 
   /** Ports of the program's own configuration; read once, then from memory for some time. */
@@ -30,117 +56,16 @@ export class ProcessDescription {
 
   /** As it is now. */
   of(record: ProcessRecord): Process {
-    return plainProcess(this.viewOf(record));
+    return this.#rowOf(record).toJSON();
   }
 
-  /**
-   * The same for lists of many processes of which few are shown, as of those that have ended: each part is made when it is
-   * read, and is as it is then.
-   */
+  /** The same for lists of many processes of which few are shown, as of those that have ended. */
   viewOf(record: ProcessRecord): Process {
-    return new ProcessView(record, this);
-  }
-
-  userOf({ uid }: ProcessRecord): string | null {
-    return this.#options.users.nameOf(uid);
-  }
-
-  relayOf(record: ProcessRecord): Relay {
-    return this.#options.relayOf(record) ?? NO_RELAY;
-  }
-}
-
-class ProcessView implements Process {
-  readonly #record: ProcessRecord;
-  readonly #description: ProcessDescription;
-
-  constructor(record: ProcessRecord, description: ProcessDescription) {
-    this.#record = record;
-    this.#description = description;
-  }
-
-  toJSON(): Process {
-    return plainProcess(this);
-  }
-
-  get pid(): number {
-    return this.#record.tgid;
-  }
-
-  get startedAt(): string {
-    return toIso(this.#record.startedAtMs);
-  }
-
-  get exitedAt(): string | null {
-    return this.#record.exitedAtMs === null ? null : toIso(this.#record.exitedAtMs);
-  }
-
-  get name(): string {
-    return this.#record.name;
-  }
-
-  get executable(): string | null {
-    return this.#record.details.executable;
-  }
-
-  get command(): string {
-    return this.#record.details.command;
-  }
-
-  get user(): string | null {
-    return this.#description.userOf(this.#record);
-  }
-
-  get uid(): number {
-    return this.#record.uid;
-  }
-
-  get parentPid(): number | null {
-    return this.#record.details.parentPid;
-  }
-
-  get app(): string {
-    return this.#record.app;
-  }
-
-  get unit(): string | null {
-    return this.#record.unit;
-  }
-
-  get container(): string | null {
-    return this.#record.container;
-  }
-
-  get profile(): string | null {
-    return this.#record.profile;
-  }
-
-  get configuredPorts(): number[] {
-    return this.#description.configuredPortsOf(this.#record) as number[]; // absent there is absent here
-  }
-
-  get netns(): number | null {
-    return this.#record.details.netns;
-  }
-
-  get traffic(): Process['traffic'] {
-    return { wire: wireOf(this.#record.counters), payload: payloadOf(this.#record.counters) };
-  }
-
-  get payloadShares(): PayloadShare[] {
-    return sharesOf(this.#record.counters);
-  }
-
-  get relay(): Relay {
-    return this.#description.relayOf(this.#record);
+    return this.#rowOf(record);
   }
 }
 
 /** A process across the reuse of its pid. */
 export function identityOf({ tgid, startNs }: { tgid: number; startNs: bigint }): string {
   return `${tgid}:${startNs}`;
-}
-
-export function toIso(ms: number): string {
-  return new Date(ms).toISOString();
 }

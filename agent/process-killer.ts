@@ -5,6 +5,7 @@ import { startTicksOf } from './policies/match.ts';
 import { type ProcStat, readProcExecutable, readProcStat } from './proc-stat.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { Protection } from './protection.ts';
+import { toIso } from './wall-time.ts';
 
 export type KillSignal = 'SIGTERM' | 'SIGKILL' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT' | 'SIGSTOP' | 'SIGCONT';
 
@@ -137,8 +138,4 @@ function unknown(pid: number, cause?: unknown): AgentError {
 
 function changed(message: string): AgentError {
   return new AgentError('PROCESS_CHANGED', message);
-}
-
-function toIso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -31,6 +31,11 @@ export class Protection {
     this.#names = new Set(names);
   }
 
+  /** Names and executables that policies leave alone, by whatever they are matched. */
+  programs(): string[] {
+    return [...this.#names, ...SESSION_CARRIERS];
+  }
+
   /** Whoever asks. */
   reasonFor(process: { pid: number; name: string; executable: string | null; app: string | null }): string | null {
     const { pid, name, executable, app } = process;

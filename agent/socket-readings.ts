@@ -2,6 +2,7 @@ import type { RlSocketRecord } from '../bpf/layouts.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { Socket } from './readings.ts';
 import { countSockets, type SocketOwner, socketRecords, toSocket } from './socket-table.ts';
+import { toIso } from './wall-time.ts';
 
 type OwnerRef = Pick<RlSocketRecord, 'owner' | 'ownerGeneration'>;
 
@@ -70,7 +71,7 @@ export class SocketReadings {
     if (!record) return KERNEL;
     const owner = known.get(record) ?? {
       pid: record.tgid,
-      startedAt: new Date(record.startedAtMs).toISOString(),
+      startedAt: toIso(record.startedAtMs),
       name: record.name,
       app: record.app,
     };

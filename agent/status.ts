@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import type { Accounting } from './accounting.ts';
 import type { Balance } from './double-entry.ts';
 import type { Fingerprints } from './fingerprints.ts';
-import { toIso } from './process-description.ts';
 import type { Status } from './readings.ts';
+import { toIso } from './wall-time.ts';
 
 export interface StatusInput {
   accounting: Accounting;
@@ -50,7 +50,7 @@ export function describeStatus(input: StatusInput): Status {
     })),
     lost: LOST_REASONS.map((reason, index) => ({ reason, count: totals.lost[index] ?? 0 })),
     unattributed,
-    missing: [...accounting.missing, ...(fingerprints?.missing ? [fingerprints.missing] : [])],
+    missing: [...accounting.missing, fingerprints?.missing].filter((each) => each != null),
     interfaces: accounts.flatMap(({ lines }) => lines),
     reconciliation,
     poll,

@@ -1,5 +1,10 @@
 import type { Clock } from './process-table.ts';
 
+/** As the API tells times. @param ms wall clock */
+export function toIso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 /** Two clocks read within this have been read at the same time. */
 const PROMPT_NS = 200_000n;
 const MAX_TRIES = 10;

@@ -11,6 +11,7 @@ enum rl_enforcement_limits {
 	RL_PROCESS_POLICIES = 4,
 	RL_POLICY_NAME_LENGTH = 128,
 	RL_COST_SHIFT = 16,
+	RL_MAX_PROTECTED_PROGRAMS = 1024,
 };
 
 enum rl_policy_flag {
@@ -84,7 +85,7 @@ struct rl_policy {
 	__u64 refused_calls;
 	__u32 exhausted;
 	__u32 unpaced; /* packets of TCP connections without a pace: the agent goes round once more */
-	__u64 quota_passed_bytes[2];
+	__u64 quota_passed_bytes[2]; /* by enum rl_direction; over all periods */
 	__s64 quota_clock_ns; /* CLOCK_REALTIME less CLOCK_BOOTTIME as quota_ends_ns was worked out */
 	__u64 reserved_state;
 	struct rl_allowance allowances[2]; /* by enum rl_direction */

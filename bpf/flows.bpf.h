@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The flow table: how a flow is found, made and let go. The ledger (ledger.bpf.c) says what is written into it. */
+/*
+ * The flow table: how a flow is made and let go, and how it is told what its socket has kept of its sends. Which flow an
+ * event is of, is in flow-peers.bpf.h; what the event writes, in ledger.bpf.c and payments.bpf.h.
+ */
 
 static __always_inline __u64 flow_id(__u32 index, __u32 generation)
 {

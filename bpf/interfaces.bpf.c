@@ -220,16 +220,37 @@ int BPF_PROG(netif_receive_skb, struct sk_buff *skb)
 	return 0;
 }
 
+/* Whether another program has, where skb_egress had charged it; before kernel 6.2 its own refusals can't be told. */
+static __always_inline bool is_refused_by_another(struct sk_buff *skb, enum skb_drop_reason reason)
+{
+	__u32 zero = 0;
+
+	if (!bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_BPF_CGROUP_EGRESS) ||
+	    reason != bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_BPF_CGROUP_EGRESS) ||
+	    !bpf_cast_to_kern_ctx)
+		return false;
+	__u64 *refused = bpf_map_lookup_elem(&refused_packet, &zero);
+	if (!refused || *refused != (__u64)skb)
+		return true;
+	*refused = 0;
+	return false;
+}
+
 /*
  * Dropped between the IP layer, where skb_egress has charged it, and the device: no neighbour answered, or
  * the queue was full. TCP sends such a packet again and is charged again. The reasons for this stretch of the
  * way lie together in the enum since kernel 5.17: from NEIGH_CREATEFAIL to before CPU_BACKLOG.
  */
+static __always_inline bool is_on_its_way(enum skb_drop_reason reason)
+{
+	return reason >= bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NEIGH_CREATEFAIL) &&
+	       reason < bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG);
+}
+
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reason reason)
 {
-	if (reason < bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NEIGH_CREATEFAIL) ||
-	    reason >= bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_CPU_BACKLOG))
+	if (!is_on_its_way(reason) && !is_refused_by_another(skb, reason))
 		return 0;
 	struct sock *sk = skb->sk;
 	__be16 protocol = skb->protocol;

@@ -234,12 +234,8 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
-struct pid_namespace {
-	struct ns_common ns;
-};
 struct nsproxy {
 	struct net *net_ns;
-	struct pid_namespace *pid_ns_for_children;
 };
 
 struct qstr {
@@ -365,7 +361,11 @@ struct sock {
 };
 enum sock_flags { SOCK_DEAD, SOCK_DONE, SOCK_URGINLINE };
 /* Kernel 5.17; the numbers differ between releases and are relocated. */
-enum skb_drop_reason { SKB_DROP_REASON_NEIGH_CREATEFAIL = 1, SKB_DROP_REASON_CPU_BACKLOG = 2 };
+enum skb_drop_reason {
+	SKB_DROP_REASON_NEIGH_CREATEFAIL = 1,
+	SKB_DROP_REASON_CPU_BACKLOG = 2,
+	SKB_DROP_REASON_BPF_CGROUP_EGRESS = 3,
+};
 
 struct unix_sock {
 	struct sock *peer;

@@ -867,9 +867,7 @@ export interface RlProcess {
   readonly tgid: number;
   readonly generation: number;
   readonly uid: number;
-  readonly execs: number;
   readonly name: string;
-  readonly firstSeenNs: bigint;
   readonly policies: number;
   readonly wireRx: RlWire;
   readonly wireTx: RlWire;
@@ -883,9 +881,7 @@ export const RL_PROCESS_OFFSET = {
   tgid: 16,
   generation: 20,
   uid: 24,
-  execs: 28,
   name: 32,
-  firstSeenNs: 48,
   policies: 56,
   wireRx: 64,
   wireTx: 128,
@@ -899,9 +895,7 @@ export function readRlProcess(view: DataView, offset: number): RlProcess {
     tgid: view.getUint32(offset + 16, true),
     generation: view.getUint32(offset + 20, true),
     uid: view.getUint32(offset + 24, true),
-    execs: view.getUint32(offset + 28, true),
     name: readText(view, offset + 32, 16),
-    firstSeenNs: view.getBigUint64(offset + 48, true),
     policies: readU64(view, offset + 56),
     wireRx: readRlWire(view, offset + 64),
     wireTx: readRlWire(view, offset + 128),
@@ -917,7 +911,6 @@ export interface RlProcessDetails {
   readonly tgid: number;
   readonly parentTgid: number;
   readonly netns: number;
-  readonly pidns: number;
   readonly uid: number;
   readonly executableLength: number;
   readonly commandLength: number;
@@ -936,13 +929,12 @@ export const RL_PROCESS_DETAILS_OFFSET = {
   tgid: 16,
   parentTgid: 20,
   netns: 24,
-  pidns: 28,
-  uid: 32,
-  executableLength: 36,
-  commandLength: 38,
-  cgroupLength: 40,
-  fifoCount: 42,
-  cut: 44,
+  uid: 28,
+  executableLength: 32,
+  commandLength: 34,
+  cgroupLength: 36,
+  fifoCount: 38,
+  cut: 40,
   fifos: 48,
   executable: 112,
   command: 624,
@@ -955,13 +947,12 @@ export function readRlProcessDetails(view: DataView, offset: number): RlProcessD
     tgid: view.getUint32(offset + 16, true),
     parentTgid: view.getUint32(offset + 20, true),
     netns: view.getUint32(offset + 24, true),
-    pidns: view.getUint32(offset + 28, true),
-    uid: view.getUint32(offset + 32, true),
-    executableLength: view.getUint16(offset + 36, true),
-    commandLength: view.getUint16(offset + 38, true),
-    cgroupLength: view.getUint16(offset + 40, true),
-    fifoCount: view.getUint16(offset + 42, true),
-    cut: view.getUint16(offset + 44, true),
+    uid: view.getUint32(offset + 28, true),
+    executableLength: view.getUint16(offset + 32, true),
+    commandLength: view.getUint16(offset + 34, true),
+    cgroupLength: view.getUint16(offset + 36, true),
+    fifoCount: view.getUint16(offset + 38, true),
+    cut: view.getUint16(offset + 40, true),
     fifos: readArray(4, (i) => readRlFifo(view, offset + 48 + i * 16)),
     executable: readBytes(view, offset + 112, 512),
     command: readBytes(view, offset + 624, 256),
@@ -1775,9 +1766,9 @@ export const layouts: readonly Layout[] = [
       tgid: [16, 'u32'],
       generation: [20, 'u32'],
       uid: [24, 'u32'],
-      execs: [28, 'u32'],
+      reserved: [28, 'u32'],
       name: [32, 'char[16]'],
-      first_seen_ns: [48, 'u64'],
+      reserved_line: [48, 'u64'],
       policies: [56, 'u64'],
       wire_rx: [64, 'struct rl_wire'],
       reserved_rx: [80, 'u64[6]'],
@@ -1797,14 +1788,13 @@ export const layouts: readonly Layout[] = [
       tgid: [16, 'u32'],
       parent_tgid: [20, 'u32'],
       netns: [24, 'u32'],
-      pidns: [28, 'u32'],
-      uid: [32, 'u32'],
-      executable_length: [36, 'u16'],
-      command_length: [38, 'u16'],
-      cgroup_length: [40, 'u16'],
-      fifo_count: [42, 'u16'],
-      cut: [44, 'u16'],
-      reserved: [46, 'u16'],
+      uid: [28, 'u32'],
+      executable_length: [32, 'u16'],
+      command_length: [34, 'u16'],
+      cgroup_length: [36, 'u16'],
+      fifo_count: [38, 'u16'],
+      cut: [40, 'u16'],
+      reserved: [42, 'u16[3]'],
       fifos: [48, 'struct rl_fifo[4]'],
       executable: [112, 'u8[512]'],
       command: [624, 'u8[256]'],

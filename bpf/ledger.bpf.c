@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which bytes that a process sends did it receive before, from somebody else? Every received byte is a credit of
- * its flow; every sent byte is paid from credits of other flows: the newest receive of the same thread first, then
- * of the same process, each credit once. What was paid from A to B is the pair (A, B), with how long after A's last
- * receive it was sent. Nothing leaves the kernel per event; agent/relay/ judges the sums once a second.
+ * its flow; every sent byte is paid from credits of other flows, each credit once (payments.bpf.h says whose). What was
+ * paid from A to B is the pair (A, B), with how long after A's last receive it was sent. Nothing leaves the kernel per
+ * event; agent/relay/ judges the sums once a second.
  *
  * Hooks:  note_stream() and note_message(), called by payload.bpf.c for every send and receive on TCP, UDP and AF_UNIX.
  * What every send and receive needs is in line, as a call costs some 7 ns; what is rare, or a search, is called.

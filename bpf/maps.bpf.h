@@ -162,6 +162,15 @@ struct {
 	__type(value, struct rl_policy);
 } policies SEC(".maps");
 
+/* Programs that nobody is held for before the agent has looked; by name or path, hashed as rl_policy has them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, RL_MAX_PROTECTED_PROGRAMS);
+	__type(key, __u64);
+	__type(value, __u8);
+} protected_programs SEC(".maps");
+
 /* By flow index; written by the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -202,6 +211,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rl_destroy);
 } destroy_requests SEC(".maps");
+
+/* The packet (its sk_buff) that skb_egress has refused last, and so not charged. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} refused_packet SEC(".maps");
 
 /* Kernel 6.2. libbpf 1.1 has no bpf_ksym_exists(): a missing symbol's address is NULL. */
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;

@@ -6,6 +6,7 @@
  * Hooks:  match_early(), called by processes.bpf.c.
  * Cost:   nothing without policies that match early; else a few microseconds at a process's first touch.
  * Blind:  what only the agent knows (app, unit, container): such a policy holds from the agent's next reading on.
+ *         So do those that by force hold a protected program.
  */
 
 #define FNV_OFFSET 0xcbf29ce484222325ULL
@@ -102,6 +103,28 @@ static long match_policy(__u32 i, struct early_walk *walk)
 	return 0;
 }
 
+static __always_inline __u64 hash_name(const char *name)
+{
+	__u64 hash = FNV_OFFSET;
+
+	for (int i = 0; i < RL_NAME_LENGTH; i++) {
+		hash = (hash ^ (__u8)name[i]) * FNV_PRIME;
+		if (!name[i])
+			break;
+	}
+	return hash;
+}
+
+/* Whether the agent is to look first: by force it may hold such a process, too. */
+static __always_inline bool is_protected(struct rl_process *p, const struct path_hash *path)
+{
+	__u64 name = hash_name(p->name);
+
+	return bpf_map_lookup_elem(&protected_programs, &name) ||
+	       bpf_map_lookup_elem(&protected_programs, &path->hash) ||
+	       bpf_map_lookup_elem(&protected_programs, &path->first_component);
+}
+
 /* Adds to what holds for the process already; the agent takes out what no longer should. */
 __noinline int match_early(__u32 slot, struct rl_process *p)
 {
@@ -115,6 +138,8 @@ __noinline int match_early(__u32 slot, struct rl_process *p)
 		return 0;
 	struct path_hash path = {.path = d->executable, .hash = FNV_OFFSET, .length = d->executable_length};
 	bpf_loop(RL_EXECUTABLE_LENGTH, hash_path, &path, 0);
+	if (is_protected(p, &path))
+		return 0;
 	__u32 index = slot;
 	struct early_walk walk = {
 		.process = get_process(index),

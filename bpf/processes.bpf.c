@@ -184,7 +184,6 @@ __noinline int store_details(__u64 address, __u32 slot, bool own)
 	d->tgid = BPF_CORE_READ(task, tgid);
 	d->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
 	d->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
-	d->pidns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, ns.inum);
 	d->uid = BPF_CORE_READ(task, cred, uid.val);
 	d->executable_length = 0;
 	d->command_length = 0;
@@ -253,7 +252,6 @@ __noinline __u32 make_slot(__u64 address, bool own)
 	p->generation = generation;
 	p->tgid = key.tgid;
 	p->start_ns = key.start_ns;
-	p->first_seen_ns = bpf_ktime_get_boot_ns();
 	p->uid = BPF_CORE_READ(task, cred, uid.val);
 	BPF_CORE_READ_INTO(&p->name, task, group_leader, comm);
 	if (bpf_map_update_elem(&process_slots, &key, &slot, BPF_NOEXIST)) {
@@ -341,7 +339,6 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct l
 	struct rl_process *p = find_process(task, &slot);
 	if (!p)
 		return 0;
-	p->execs++;
 	BPF_CORE_READ_INTO(&p->name, task, comm);
 	refresh_user(p, task);
 	store_details(bpf_get_current_task(), slot, true);

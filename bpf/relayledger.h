@@ -82,9 +82,9 @@ struct rl_process {
 	__u32 tgid;     /* in the initial pid namespace */
 	__u32 generation;
 	__u32 uid;
-	__u32 execs; /* how often it has called exec since it was first seen */
+	__u32 reserved;
 	char name[RL_NAME_LENGTH];
-	__u64 first_seen_ns;
+	__u64 reserved_line;
 	__u64 policies; /* that hold for it: RL_PROCESS_POLICIES numbers of 16 bits, the lowest first; 0: none */
 	/* Packets come in and go out on other CPUs than the process runs on: cache lines of their own. */
 	struct rl_wire wire_rx;
@@ -109,15 +109,14 @@ struct rl_process_details {
 	__u64 cgroup_id;
 	__u32 tgid;
 	__u32 parent_tgid;
-	__u32 netns; /* inode numbers, as in /proc/PID/ns */
-	__u32 pidns;
+	__u32 netns; /* inode number, as in /proc/PID/ns/net */
 	__u32 uid;
 	__u16 executable_length;
 	__u16 command_length;
 	__u16 cgroup_length;
 	__u16 fifo_count;
 	__u16 cut; /* the root's side of executable (1) or cgroup (2) had no room */
-	__u16 reserved;
+	__u16 reserved[3];
 	struct rl_fifo fifos[RL_FIFOS];
 	__u8 executable[RL_EXECUTABLE_LENGTH]; /* path components from the file up to the root, each NUL-terminated */
 	__u8 command[RL_COMMAND_LENGTH];       /* argv, NUL-separated, cut at the end */

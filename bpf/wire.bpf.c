@@ -257,8 +257,23 @@ int skb_ingress(struct __sk_buff *skb)
 	return count_packet(skb, RL_RX);
 }
 
+/* For kfree_skb, which takes off again what other programs at this hook refuse after it was charged here. */
+static __noinline int note_refused(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	__u64 *refused = bpf_map_lookup_elem(&refused_packet, &zero);
+
+	if (refused && bpf_cast_to_kern_ctx)
+		*refused = (__u64)bpf_cast_to_kern_ctx(skb);
+	return 0;
+}
+
 SEC("cgroup_skb/egress")
 int skb_egress(struct __sk_buff *skb)
 {
-	return count_packet(skb, RL_TX);
+	int verdict = count_packet(skb, RL_TX);
+
+	if (!(verdict & PASS))
+		note_refused(skb);
+	return verdict;
 }

@@ -1,21 +1,13 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { ArrayWindow } from '../../bpf/array-window.ts';
 import { bootTimeNs, monotonicTimeNs, wallTimeMs } from '../../bpf/clock.ts';
-import {
-  RL_POLICY_OFFSET,
-  RL_POLICY_SIZE,
-  RL_PROCESS_OFFSET,
-  RL_PROCESS_SIZE,
-  RL_RULING_SIZE,
-  RL_TOTALS_OFFSET,
-  RlPolicyFlag,
-} from '../../bpf/layouts.ts';
+import { RL_POLICY_OFFSET, RL_POLICY_SIZE, RL_RULING_SIZE, RL_TOTALS_OFFSET, RlPolicyFlag } from '../../bpf/layouts.ts';
 import { BpfIterator, BpfLink } from '../../bpf/link.ts';
 import type { Mapping } from '../../bpf/mapping.ts';
 import { openPin, unpin } from '../../bpf/pin.ts';
 import { type Accounting, pinPath } from '../accounting.ts';
 import { AgentError } from '../errors.ts';
-import { DESTROY_TCP, DESTROY_UDP, HOLD_CONNECTIONS, NOTE_DATAGRAMS, PACE_CONNECTIONS } from '../hooks.ts';
+import { HOLD_CONNECTIONS, NOTE_DATAGRAMS, PACE_CONNECTIONS } from '../hooks.ts';
 import { NetworkNamespaces } from '../network-namespaces.ts';
 import type {
   Destroyed,
@@ -29,15 +21,15 @@ import { Disconnection } from './disconnection.ts';
 import {
   encodePolicy,
   nameOf,
-  packNumbers,
   periodEndOf,
   RL_MAX_POLICIES,
   RL_PROCESS_POLICIES,
   readCounters,
   recordAt,
   STATE_OFFSET,
-  unpackNumbers,
 } from './policy-record.ts';
+import { ProcessPolicies } from './process-policies.ts';
+import { protectPrograms } from './protected-programs.ts';
 import { Rejections } from './rejections.ts';
 
 /** `enum bpf_attach_type` (include/uapi/linux/bpf.h). */
@@ -53,6 +45,8 @@ const NEEDS_PACING = RlPolicyFlag.policySent | RlPolicyFlag.policyReceived | RlP
 export interface KernelEnforcerOptions {
   /** The wall clock. */
   nowMs?: () => number;
+  /** Programs that no policy holds before the agent has looked at them. */
+  protectedPrograms?: readonly string[];
   /** Told of what fails on a timer; without it the process ends. */
   failed?: (error: unknown) => void;
 }
@@ -63,14 +57,13 @@ export class KernelEnforcer implements Enforcer {
     policies: RL_MAX_POLICIES - 1,
     perProcess: RL_PROCESS_POLICIES,
   };
-  readonly missing: readonly { feature: string; consequence: string }[];
   readonly #accounting: Accounting;
   readonly #policies: Mapping;
   readonly #rulings: Mapping;
   readonly #policyView: DataView;
   /** Of its own, apart from the process table's, as it grows by other rules. */
-  readonly #processes: ArrayWindow;
-  #processView: DataView;
+  readonly #processWindow: ArrayWindow;
+  readonly #processes: ProcessPolicies;
   readonly #rulingView: DataView;
   readonly #namespaces = new NetworkNamespaces();
   readonly #rejections: Rejections;
@@ -93,20 +86,20 @@ export class KernelEnforcer implements Enforcer {
       namespaces: this.#namespaces,
       isRuled: (flow) => flow !== 0 && this.#isRuled(flow),
     });
-    this.missing = accounting.missing
-      .filter(({ feature }) =>
-        [HOLD_CONNECTIONS, PACE_CONNECTIONS, NOTE_DATAGRAMS, DESTROY_TCP, DESTROY_UDP].includes(feature),
-      )
-      .map(({ feature, consequence }) => ({ feature, consequence }));
     this.#policies = accounting.map('policies').mmap();
     this.#rulings = accounting.map('flow_rulings').mmap();
     this.#policyView = new DataView(this.#policies.buffer);
-    this.#processes = new ArrayWindow(accounting.map('processes'));
-    this.#processView = new DataView(this.#processes.buffer);
+    const processes = accounting.map('processes');
+    this.#processWindow = new ArrayWindow(processes);
+    this.#processes = new ProcessPolicies(this.#processWindow, () => {
+      const used = Number(accounting.totals.getBigUint64(RL_TOTALS_OFFSET.slotsUsed, true));
+      return Math.min(used, processes.info.maxEntries - 1);
+    });
     this.#rulingView = new DataView(this.#rulings.buffer);
     for (let index = 1; index < RL_MAX_POLICIES; index++) {
       if (this.#flags(index) !== 0) this.#indices.set(nameOf(recordAt(this.#policies.buffer, index)), index);
     }
+    protectPrograms(accounting.map('protected_programs'), options.protectedPrograms ?? []);
     this.#attachWhereNeeded();
     if (accounting.adopted) this.#finishRemovals();
   }
@@ -151,14 +144,7 @@ export class KernelEnforcer implements Enforcer {
     if (index === undefined) return;
     this.#policyView.setUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.flags, 0, true);
     this.#countEarly();
-    for (const slot of this.#usedSlots()) {
-      const numbers = unpackNumbers(this.#policiesOf(slot));
-      if (numbers.includes(index))
-        this.#setPolicies(
-          slot,
-          numbers.filter((number) => number !== index),
-        );
-    }
+    this.#processes.retain((number) => number !== index);
     this.pace();
     recordAt(this.#policies.buffer, index).fill(0);
     this.#indices.delete(name);
@@ -166,16 +152,14 @@ export class KernelEnforcer implements Enforcer {
   }
 
   assign(process: ProcessSlot, names: readonly string[]): void {
-    if (!this.#isStill(process)) return;
+    if (!this.#processes.isStill(process)) return;
     const numbers = names.map((name) => this.#index(name));
-    if (packNumbers(numbers) === this.#policiesOf(process.slot)) return;
-    this.#setPolicies(process.slot, numbers);
-    this.#paceSoon();
+    if (this.#processes.set(process.slot, numbers)) this.#paceSoon();
   }
 
   assigned(process: ProcessSlot): string[] {
-    if (!this.#isStill(process)) return [];
-    const numbers = unpackNumbers(this.#policiesOf(process.slot));
+    if (!this.#processes.isStill(process)) return [];
+    const numbers = this.#processes.of(process.slot);
     return [...this.#indices].filter(([, index]) => numbers.includes(index)).map(([name]) => name);
   }
 
@@ -208,7 +192,7 @@ export class KernelEnforcer implements Enforcer {
   }
 
   disconnect(process: ProcessSlot, scope: 'relay' | 'all'): Destroyed {
-    return this.#isStill(process) ? this.#disconnection.disconnect(process, scope) : { tcp: 0, udp: 0 };
+    return this.#processes.isStill(process) ? this.#disconnection.disconnect(process, scope) : { tcp: 0, udp: 0 };
   }
 
   /** Goes through every connection of every network namespace now; `assign` and `install` have it done soon. */
@@ -224,7 +208,7 @@ export class KernelEnforcer implements Enforcer {
   [Symbol.dispose](): void {
     if (this.#soon !== undefined) this.pace();
     clearInterval(this.#look);
-    this.#processes[Symbol.dispose]();
+    this.#processWindow[Symbol.dispose]();
     this.#policies[Symbol.dispose]();
     this.#rulings[Symbol.dispose]();
     this.#disconnection[Symbol.dispose]();
@@ -259,11 +243,7 @@ export class KernelEnforcer implements Enforcer {
 
   /** An agent that was killed may have taken out a policy, and not let go of the processes and sockets that it held. */
   #finishRemovals(): void {
-    for (const slot of this.#usedSlots()) {
-      const numbers = unpackNumbers(this.#policiesOf(slot));
-      const installed = numbers.filter((number) => this.#flags(number) !== 0);
-      if (installed.length < numbers.length) this.#setPolicies(slot, installed);
-    }
+    this.#processes.retain((number) => this.#flags(number) !== 0);
     this.#paceSoon();
   }
 
@@ -281,15 +261,20 @@ export class KernelEnforcer implements Enforcer {
     this.#unpaced = unpaced;
   }
 
+  #lookAfterNewcomers(isNeeded: boolean): void {
+    if (isNeeded) this.#look ??= setInterval(() => this.#try(() => this.#paceNewcomers()), LOOK_MS).unref();
+    else {
+      clearInterval(this.#look);
+      this.#look = undefined;
+    }
+  }
+
   #attachWhereNeeded(): void {
-    const { bpffs, cgroup } = this.#accounting;
     const needed = [...this.#indices.values()].some((index) => (this.#flags(index) & NEEDS_PACING) !== 0);
+    this.#lookAfterNewcomers(needed || this.#rejects);
+    const { bpffs, cgroup } = this.#accounting;
     const link = pinPath(bpffs, 'links', HOLD_CONNECTIONS);
     const program = pinPath(bpffs, 'programs', HOLD_CONNECTIONS);
-    if (needed || this.#rejects)
-      this.#look ??= setInterval(() => this.#try(() => this.#paceNewcomers()), LOOK_MS).unref();
-    else clearInterval(this.#look);
-    if (!needed && !this.#rejects) this.#look = undefined;
     if (needed === existsSync(link) || !existsSync(program)) return;
     if (!needed) {
       unpin(link);
@@ -359,35 +344,9 @@ export class KernelEnforcer implements Enforcer {
     return this.#policyView.getUint32(index * RL_POLICY_SIZE + RL_POLICY_OFFSET.flags, true);
   }
 
-  #isStill({ slot, generation }: ProcessSlot): boolean {
-    return (
-      slot > 0 && this.#view(slot).getUint32(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation, true) === generation
-    );
-  }
-
   #isRuled(flow: number): boolean {
     const offset = (flow % 2 ** 32) * RL_RULING_SIZE;
     return this.#rulingView.getUint32(offset, true) === Math.floor(flow / 2 ** 32);
-  }
-
-  *#usedSlots(): Generator<number> {
-    const used = Number(this.#accounting.totals.getBigUint64(RL_TOTALS_OFFSET.slotsUsed, true));
-    const last = Math.min(used, this.#accounting.map('processes').info.maxEntries - 1);
-    for (let slot = 1; slot <= last; slot++) if (this.#policiesOf(slot) !== 0n) yield slot;
-  }
-
-  #policiesOf(slot: number): bigint {
-    return this.#view(slot).getBigUint64(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies, true);
-  }
-
-  #setPolicies(slot: number, numbers: readonly number[]): void {
-    this.#view(slot).setBigUint64(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.policies, packNumbers(numbers), true);
-  }
-
-  /** Of the process table, as far as this slot at least. */
-  #view(slot: number): DataView {
-    if (this.#processes.reach(slot + 1)) this.#processView = new DataView(this.#processes.buffer);
-    return this.#processView;
   }
 }
 

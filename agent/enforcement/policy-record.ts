@@ -16,6 +16,7 @@ import type { EarlyMatch, KernelPolicy, PolicyCounters } from '../policies/enfor
 import type { Direction } from '../readings.ts';
 
 const SECOND_NS = 1_000_000_000n;
+const HAS_RATE = RlPolicyFlag.policySent | RlPolicyFlag.policyReceived;
 
 /** As `enum rl_enforcement_limits` (bpf/enforcement.h) has them. */
 export const RL_MAX_POLICIES = 128;
@@ -90,18 +91,21 @@ function encodeEarly(record: Buffer, early: EarlyMatch): void {
   }
   if (early.executable !== undefined) {
     terms |= RlEarlyTerm.earlyExecutable;
-    const components = early.executable.split('/').filter(Boolean).reverse();
-    record.writeBigUInt64LE(hashComponents(components), RL_POLICY_OFFSET.earlyExecutable);
+    record.writeBigUInt64LE(hashProgram(early.executable), RL_POLICY_OFFSET.earlyExecutable);
   }
   if (early.executableName !== undefined) {
     terms |= RlEarlyTerm.earlyExecutableName;
-    record.writeBigUInt64LE(hashComponents([early.executableName]), RL_POLICY_OFFSET.earlyExecutableName);
+    record.writeBigUInt64LE(hashProgram(early.executableName), RL_POLICY_OFFSET.earlyExecutableName);
   }
   record.writeUInt32LE(terms, RL_POLICY_OFFSET.earlyTerms);
 }
 
-/** FNV-1a over a path as `rl_process_details` has it: from the file up to the root, each component NUL-terminated. */
-export function hashComponents(components: readonly string[]): bigint {
+/**
+ * FNV-1a over a name, or over a path as `rl_process_details` has it: from the file up to the root, each component
+ * NUL-terminated.
+ */
+export function hashProgram(program: string): bigint {
+  const components = program.split('/').filter(Boolean).reverse();
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(components.map((each) => `${each}\0`).join(''))) {
     hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
@@ -150,7 +154,7 @@ export function readCounters(
     ];
   });
   return {
-    passedBytes: { rx: rx.passedBytes, tx: tx.passedBytes },
+    passedBytes: readPassed(view, offset, rx, tx),
     throttledBytes: { rx: rx.throttledBytes, tx: tx.throttledBytes },
     droppedPackets: dropped.filter(({ packets }) => packets > 0),
     refusedCalls: readU64(view, offset + RL_POLICY_OFFSET.refusedCalls),
@@ -160,6 +164,14 @@ export function readCounters(
     lastHeldBackNs: lastHeldNs === 0 ? 0 : lastHeldNs + bootLessMonotonicNs,
     activeFlows: activeFlows(rx, nowNs, bootLessMonotonicNs) + activeFlows(tx, nowNs, bootLessMonotonicNs),
   };
+}
+
+/** By packets where a rate holds them; what a quota alone is about passes no allowance, and is counted by calls. */
+function readPassed(view: DataView, offset: number, rx: RlAllowance, tx: RlAllowance): Record<Direction, number> {
+  const hasRate = view.getUint32(offset + RL_POLICY_OFFSET.flags, true) & HAS_RATE;
+  if (hasRate) return { rx: rx.passedBytes, tx: tx.passedBytes };
+  const at = offset + RL_POLICY_OFFSET.quotaPassedBytes;
+  return { rx: readU64(view, at + 8 * RlDirection.rx), tx: readU64(view, at + 8 * RlDirection.tx) };
 }
 
 /** Which period a quota is counted in: when that ends, on the wall clock by which it was told; null for none. */

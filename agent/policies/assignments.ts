@@ -21,8 +21,14 @@ export interface Selection {
   readonly exempt: ReadonlyMap<string, string>;
 }
 
+/** Live processes that a policy holds, and those that match and are left alone. */
+export interface Reach {
+  readonly matches: ProcessRecord[];
+  readonly exempt: { record: ProcessRecord; reason: string }[];
+}
+
 /** The policies that hold for a process. Pure, but for who is protected. */
-export function selectPolicies(
+function selectPolicies(
   record: ProcessRecord,
   policies: readonly Applicable[],
   perProcess: number,
@@ -129,27 +135,21 @@ export class Assignments {
     }
   }
 
-  /** Live processes that a policy holds. */
-  heldBy(name: string): ProcessRecord[] {
-    return [...this.#subjects.values()].filter(({ selection }) => selection.held.includes(name)).map(toRecord);
+  reachOf(name: string): Reach {
+    return reachAmong(this.#subjects.values(), name);
   }
 
-  /** Those of them that a policy for relayed traffic is really about: the ones that have flows which are ruled relayed. */
+  /** Those of its matches that a policy for relayed traffic is really about: they have flows which are ruled relayed. */
   relayingUnder(name: string): ProcessRecord[] {
-    const subjects = [...this.#subjects.values()].filter(({ selection }) => selection.held.includes(name));
-    return subjects.filter(({ ruled }) => ruled.size > 0).map(toRecord);
+    return this.reachOf(name).matches.filter((record) => (this.#subjects.get(record)?.ruled.size ?? 0) > 0);
   }
 
-  exemptFrom(name: string): { record: ProcessRecord; reason: string }[] {
-    return [...this.#subjects.values()].flatMap(({ record, selection }) => {
-      const reason = selection.exempt.get(name);
-      return reason === undefined ? [] : [{ record, reason }];
+  /** What `reachOf` would say if these policies were in force. */
+  preview(name: string, policies: readonly Applicable[]): Reach {
+    const selections = this.#subjects.values().map(({ record }) => {
+      return { record, selection: this.#select(record, policies) };
     });
-  }
-
-  /** What a policy that isn't in force would hold. */
-  preview(policies: readonly Applicable[]): { record: ProcessRecord; selection: Selection }[] {
-    return [...this.#subjects.values()].map(({ record }) => ({ record, selection: this.#select(record, policies) }));
+    return reachAmong(selections, name);
   }
 
   live(pid: number): ProcessRecord | undefined {
@@ -196,8 +196,14 @@ export class Assignments {
   }
 }
 
-function toRecord({ record }: Subject): ProcessRecord {
-  return record;
+function reachAmong(subjects: Iterable<Pick<Subject, 'record' | 'selection'>>, name: string): Reach {
+  const reach: Reach = { matches: [], exempt: [] };
+  for (const { record, selection } of subjects) {
+    const reason = selection.exempt.get(name);
+    if (reason !== undefined) reach.exempt.push({ record, reason });
+    else if (selection.held.includes(name)) reach.matches.push(record);
+  }
+  return reach;
 }
 
 function protectedReason({ tgid, name, details, app }: ProcessRecord, protection: Protection): string | null {

@@ -1,16 +1,16 @@
 import type { ProcessRecord } from '../process-table.ts';
+import { toIso } from '../wall-time.ts';
+import type { Reach } from './assignments.ts';
 import type { Held } from './held.ts';
 import { periodAt } from './period.ts';
 import type { PolicyEffect, PolicyReading, PolicyTarget, QuotaUse } from './policy.ts';
 
-export interface Reach {
-  matches: readonly ProcessRecord[];
-  exempt: readonly { record: ProcessRecord; reason: string }[];
-  dryRun: boolean;
-}
-
 /** A policy as `GET /v1/policies` shows it. */
-export function describePolicy(held: Held, { matches, exempt, dryRun }: Reach): PolicyReading {
+export function describePolicy(
+  held: Held,
+  { matches, exempt }: Reach,
+  { dryRun = false }: { dryRun?: boolean } = {},
+): PolicyReading {
   return {
     name: held.name,
     ...held.policy,
@@ -54,8 +54,4 @@ function describeQuota({ policy: { quota }, quota: state }: Held): QuotaUse | nu
 
 export function toTarget({ tgid, startedAtMs, name, app }: ProcessRecord): PolicyTarget {
   return { pid: tgid, startedAt: toIso(startedAtMs), name, app };
-}
-
-function toIso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -87,8 +87,6 @@ export interface Destroyed {
 export interface Enforcer extends Disposable {
   /** The most policies there can be at once, and the most that can hold for one process. */
   readonly limits: { policies: number; perProcess: number };
-  /** Features this kernel lacks, in words; a policy that needs one is refused by `install` with ENFORCEMENT_UNSUPPORTED. */
-  readonly missing: readonly { feature: string; consequence: string }[];
   /** Names that an earlier agent left installed. */
   installed(): string[];
   /** Installs or replaces; counters and the quota's use go on where the name was installed before. @throws ENFORCEMENT_FULL */

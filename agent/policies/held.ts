@@ -1,5 +1,4 @@
 import { AgentError } from '../errors.ts';
-import type { Applicable } from './assignments.ts';
 import type { PolicyCounters } from './enforcer.ts';
 import type { DroppedPackets, Policy, PolicySource, PolicyState, QuotaAction } from './policy.ts';
 import type { Spared, StoredPolicy } from './policy-records.ts';
@@ -129,10 +128,6 @@ export class Held {
 export function byPrecedence(one: Held, other: Held): number {
   if (one.source !== other.source) return one.source === 'config' ? -1 : 1;
   return one.createdAtMs - other.createdAtMs || (one.name < other.name ? -1 : 1);
-}
-
-export function toApplicable({ name, policy, bound, spared, forced }: Held): Applicable {
-  return { name, policy, bound, spared, forced };
 }
 
 export function isExpired({ expiresAt }: Policy, nowMs: number): boolean {

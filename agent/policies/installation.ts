@@ -23,16 +23,10 @@ export class Installation {
     this.#options = options;
   }
 
-  /** @throws ENFORCEMENT_UNAVAILABLE */
-  require(): Enforcer {
-    const { enforcer } = this.#options;
-    if (!enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
-    return enforcer;
-  }
-
   /** @param before what it replaces; goes on where the new one can't be installed @throws ENFORCEMENT_* */
   install(held: Held, before?: Held): void {
-    const enforcer = this.require();
+    const { enforcer } = this.#options;
+    if (!enforcer) throw new AgentError('ENFORCEMENT_UNAVAILABLE', UNAVAILABLE);
     const { name, policy, quota } = held;
     // What another kind of period has used says nothing about this one's.
     const isOtherPeriod =

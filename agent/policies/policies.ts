@@ -1,15 +1,15 @@
 import type { Logger } from 'pino';
-import type { Audit } from '../audit.ts';
+import type { Audit, AuditAction } from '../audit.ts';
 import { AgentError } from '../errors.ts';
 import type { ProcStat } from '../proc-stat.ts';
 import type { ProcessKiller } from '../process-killer.ts';
 import type { Clock, ProcessRecord } from '../process-table.ts';
 import type { Protection } from '../protection.ts';
-import { type Applicable, Assignments } from './assignments.ts';
+import { Assignments } from './assignments.ts';
 import { Binding } from './binding.ts';
 import { describePolicy } from './describe.ts';
 import type { Enforcer } from './enforcer.ts';
-import { byPrecedence, Held, isExpired, requireWritable, toApplicable } from './held.ts';
+import { byPrecedence, Held, isExpired, requireWritable } from './held.ts';
 import { Installation } from './installation.ts';
 import { startTicksOf } from './match.ts';
 import type { Policy, PolicyReading, RuledFlow } from './policy.ts';
@@ -70,7 +70,7 @@ export class Policies {
       publish: (type, data) => this.#publish(type, data),
       setPeriod: (name, endsAtMs, isNew) => enforcer?.setPeriod(name, endsAtMs, isNew),
       countedBy: ({ name, policy }) =>
-        policy.scope === 'relay' ? this.#assignments.relayingUnder(name) : this.#assignments.heldBy(name),
+        policy.scope === 'relay' ? this.#assignments.relayingUnder(name) : this.#assignments.reachOf(name).matches,
     });
   }
 
@@ -102,18 +102,23 @@ export class Policies {
           ),
         );
     }
-    for (const stored of records.policies()) {
-      if (isExpired(stored.policy, nowMs)) this.#expire(stored.name, stored.policy);
-      else if (this.#binding.isOver(stored)) records.delete(stored.name);
-      else if (this.#held.has(stored.name))
+    const stored = records.policies();
+    for (const each of stored) {
+      if (isExpired(each.policy, nowMs)) this.#expire(each.name, each.policy);
+      else if (this.#binding.isOver(each)) records.delete(each.name);
+      else if (this.#held.has(each.name))
         logger.warn(
-          { policy: stored.name },
+          { policy: each.name },
           'the configuration file has a policy of this name: the one put by REST waits',
         );
-      else take(new Held(stored, 'api'));
+      else take(new Held(each, 'api'));
     }
     for (const name of enforcer?.installed() ?? []) {
-      if (!this.#held.get(name)?.policy.enabled) enforcer?.remove(name);
+      if (this.#held.get(name)?.policy.enabled) continue;
+      enforcer?.remove(name);
+      // An earlier agent's file had it.
+      if (!configured.has(name) && !stored.some((policy) => policy.name === name))
+        this.#auditFile('policy-removed', name, 'done');
     }
     for (const held of this.#held.values()) {
       if (!held.policy.enabled) continue;
@@ -124,6 +129,8 @@ export class Policies {
         held.problem = (error as Error).message;
         logger.error({ policy: held.name, err: error }, 'a policy could not be installed');
       }
+      if (held.source === 'config')
+        this.#auditFile('policy-put', held.name, held.state === 'failed' ? 'failed' : 'done', { policy: held.policy });
     }
     this.#needsStart = false;
     this.#apply();
@@ -179,13 +186,14 @@ export class Policies {
   series(): PolicySeries[] {
     return [...this.#held.values()].map((held) => {
       this.#installation.refresh(held);
+      const { matches, exempt } = this.#assignments.reachOf(held.name);
       return {
         name: held.name,
         policy: held.policy,
         sums: held.sums,
         quotaUsedBytes: held.quota?.usedBytes ?? 0,
-        processes: this.#assignments.heldBy(held.name).length,
-        notApplied: this.#assignments.exemptFrom(held.name).length,
+        processes: matches.length,
+        notApplied: exempt.length,
         actions: held.actions,
       };
     });
@@ -269,7 +277,7 @@ export class Policies {
   /** The order is that of precedence: what the file says first, then the older before the newer. */
   #apply(): void {
     const active = [...this.#held.values()].filter(({ state }) => state === 'active');
-    this.#assignments.use(active.sort(byPrecedence).map(toApplicable));
+    this.#assignments.use(active.sort(byPrecedence));
     const expiries = [...this.#held.values()].map(({ policy }) => Date.parse(policy.expiresAt ?? ''));
     this.#nextExpiryMs = Math.min(Infinity, ...expiries.filter((ms) => !Number.isNaN(ms)));
   }
@@ -277,25 +285,13 @@ export class Policies {
   #preview(held: Held): PolicyReading {
     const others = [...this.#held.values()].filter(({ name, state }) => name !== held.name && state === 'active');
     held.state = held.policy.enabled ? 'active' : 'disabled';
-    const applicable: Applicable[] = [...others, held].sort(byPrecedence).map(toApplicable);
-    const found = this.#assignments.preview(applicable);
-    return describePolicy(held, {
-      matches: found.filter(({ selection }) => selection.held.includes(held.name)).map(({ record }) => record),
-      exempt: found.flatMap(({ record, selection }) => {
-        const reason = selection.exempt.get(held.name);
-        return reason === undefined ? [] : [{ record, reason }];
-      }),
-      dryRun: true,
-    });
+    const reach = this.#assignments.preview(held.name, [...others, held].sort(byPrecedence));
+    return describePolicy(held, reach, { dryRun: true });
   }
 
   #describe(held: Held): PolicyReading {
     this.#installation.refresh(held);
-    return describePolicy(held, {
-      matches: this.#assignments.heldBy(held.name),
-      exempt: this.#assignments.exemptFrom(held.name),
-      dryRun: false,
-    });
+    return describePolicy(held, this.#assignments.reachOf(held.name));
   }
 
   /** Its process has ended: it is listed until it is removed, and holds nobody. */
@@ -314,6 +310,11 @@ export class Policies {
       this.#expire(held.name, held.policy);
     }
     this.#apply();
+  }
+
+  /** Whoever wrote the file is not known; what it put in force, and no longer does, is told at each start. */
+  #auditFile(action: AuditAction, name: string, result: string, detail: Record<string, unknown> = {}): void {
+    this.#options.audit.record({ actor: null, action, target: name, result, detail: { source: 'config', ...detail } });
   }
 
   #expire(name: string, { expiresAt }: Policy): void {

@@ -3,7 +3,7 @@ import type { Audit } from '../audit.ts';
 import type { ProcessKiller } from '../process-killer.ts';
 import type { ProcessRecord } from '../process-table.ts';
 import type { Held, QuotaState } from './held.ts';
-import { periodAt } from './period.ts';
+import { type Period, periodAt } from './period.ts';
 import type { Quota } from './policy.ts';
 import type { PolicyRecords, StoredQuota } from './policy-records.ts';
 
@@ -63,7 +63,7 @@ export class Quotas {
     const period = periodAt(quota.period, nowMs);
     const isReached = period.startMs > state.clockStartMs && period.startMs !== state.periodStartMs;
     if (isReached) {
-      this.#rollOver(held, nowMs);
+      this.#rollOver(held, quota, period);
       return;
     }
     state.clockStartMs = period.startMs;
@@ -94,18 +94,15 @@ export class Quotas {
     this.#journalled.delete(policy);
   }
 
-  #rollOver(held: Held, nowMs: number): void {
+  #rollOver(held: Held, { period }: Quota, { startMs, endMs }: Period): void {
     const { logger, publish, setPeriod } = this.#options;
-    const { quota } = held.policy;
-    if (!quota) return;
-    const period = periodAt(quota.period, nowMs);
     const usedBytes = held.quota?.peakBytes ?? 0;
-    held.quota = begin(period.startMs);
+    held.quota = begin(startMs);
     this.#killed.delete(held.name);
     this.journal(held);
-    setPeriod(held.name, period.endMs, true);
-    logger.info({ policy: held.name, period: quota.period, usedBytes }, 'a new quota period begins');
-    publish('quota-period', { policy: held.name, period: quota.period, usedBytes });
+    setPeriod(held.name, endMs, true);
+    logger.info({ policy: held.name, period, usedBytes }, 'a new quota period begins');
+    publish('quota-period', { policy: held.name, period, usedBytes });
   }
 
   #act(held: Held, { bytes, period, then: action }: Quota, state: QuotaState): void {

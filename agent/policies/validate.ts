@@ -1,4 +1,5 @@
 import { AgentError } from '../errors.ts';
+import { toIso } from '../wall-time.ts';
 import type { Deny, Match, Policy, Quota, Rate } from './policy.ts';
 
 /* Reads a policy from JSON or YAML. Everything that is wrong with it is said at once. Pure. */
@@ -97,8 +98,8 @@ function readExpiry(at: Reader, nowMs: number): string | null {
   const text = at.text('expiresAt') ?? '';
   const ms = DATE_TIME.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(ms)) at.fault('expiresAt', 'must be a time such as 2026-11-22T05:00:00Z');
-  else if (ms <= nowMs) at.fault('expiresAt', `must be in the future; it is ${new Date(nowMs).toISOString()} now`);
-  else return new Date(ms).toISOString();
+  else if (ms <= nowMs) at.fault('expiresAt', `must be in the future; it is ${toIso(nowMs)} now`);
+  else return toIso(ms);
   return null;
 }
 

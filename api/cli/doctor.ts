@@ -1,23 +1,12 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import type { DoctorOptions } from '../../agent/doctor.ts';
 import type { Status } from '../../agent/readings.ts';
 import { ApiError } from '../errors.ts';
 import { addConnectionOptions, connectionOf, defaultSocketPath } from './connection.ts';
 import { doctorLines, isHealthy } from './doctor-report.ts';
 import type { Terminal } from './terminal.ts';
 import { writeJson, writeLines } from './terminal.ts';
-
-/** What `doctor` is told where no agent answers. */
-export interface DoctorOptions {
-  /** Take everything of ours out of the kernel. */
-  remove: boolean;
-  json: boolean;
-  socketPath: string;
-  bpffs: string;
-  stateDir: string;
-  /** Mount point of cgroup2; undefined: to be found. */
-  cgroup: string | undefined;
-}
 
 /** Examines the host, or cleans it, without an agent; answers the exit code. */
 export type RunDoctor = (options: DoctorOptions) => Promise<number>;

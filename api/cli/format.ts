@@ -55,9 +55,3 @@ export function formatPercent(share: number): string {
   const tenths = Math.floor(1000 * share + 1e-6) / 10;
   return `${tenths} %`;
 }
-
-/** A time with two digits that count. */
-export function formatMilliseconds(milliseconds: number): string {
-  if (milliseconds >= 1000) return `${Number((milliseconds / 1000).toPrecision(2))} s`;
-  return `${Number(milliseconds.toPrecision(2))} ms`;
-}

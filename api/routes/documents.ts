@@ -18,6 +18,30 @@ const problemKindSchema = describes<ProblemKind & { code: string }>()(
   ),
 );
 
+/** As other exporters greet: by where their numbers are. */
+const LINKS: readonly [path: string, what: string][] = [
+  ['/metrics', 'Metrics, for Prometheus'],
+  ['/docs', 'The API, to read and to try'],
+  ['/v1/relays', 'Who relays, between whom, how sure, and why'],
+  ['/v1/processes', 'Processes with their bytes'],
+  ['/v1/policies', 'What is enforced, and what it holds back'],
+  ['/v1/status', 'Hooks, books, what is missing'],
+];
+const LANDING_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const landingPage = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>relayledger</title>
+<h1>relayledger</h1>
+<p>Which process on this host carries other people's traffic, and how much.</p>
+<ul>
+${LINKS.map(([path, what]) => `<li><a href="${path}">${path}</a> ${what}</li>`).join('\n')}
+</ul>
+</html>
+`;
+
 /** The API's description of itself, and what its problem types mean. */
 export function documentRoutes(app: Api, documentation: Documentation): void {
   app.get(
@@ -62,8 +86,11 @@ export function documentRoutes(app: Api, documentation: Documentation): void {
   );
 }
 
-/** The page that shows the description to people. */
+/** What a browser is shown that comes without a path, and the page that shows the description to people. */
 export function documentPageRoutes(app: Api, documentation: Documentation): void {
+  app.get('/', { schema: { hide: true } }, (_request, reply) =>
+    reply.headers({ 'content-security-policy': LANDING_POLICY }).type('text/html; charset=utf-8').send(landingPage),
+  );
   for (const url of ['/docs', '/docs/*']) {
     app.get(url, { schema: { hide: true } }, async (request, reply) => {
       const answer = await documentation.page();

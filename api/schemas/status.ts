@@ -174,7 +174,7 @@ export const agentEventSchema: Schema<AgentEvent> = describes<AgentEvent>()(
     {
       id: integer({ minimum: 0, description: 'Rises by one with every event' }),
       at: instant('When it happened'),
-      type: string({ description: 'Kind of event', examples: ['process-exited'] }),
+      type: string({ description: 'Kind of event', examples: ['process-ended'] }),
       data: unsafe<Record<string, unknown>>(
         object({}, { additionalProperties: true, description: 'What happened; its members depend on the type' }),
       ),

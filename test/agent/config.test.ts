@@ -299,6 +299,7 @@ t.test('the help has a line for each option and says its default', async (t) => 
   }
   t.match(lines.join('\n'), /--listen VALUE .*default 127\.0\.0\.1:9745/);
   t.match(lines.join('\n'), /--interval N .*default 1\)/);
+  t.notMatch(lines.join('\n'), /default \)/, 'where it is nothing, nothing is said');
   t.match(lines.join('\n'), /--config VALUE .*\/etc\/relayledger\/config\.yaml/);
   for (const line of lines) t.match(line, /^ {2}--[a-z-]+( VALUE| N)? {1,}\S/, 'the help text stands apart');
 });

@@ -1,5 +1,6 @@
 import { type FlowMaps, FlowTable } from '../../agent/flow-table.ts';
 import {
+  layouts,
   RL_FLOW_OFFSET,
   RL_FLOW_SIZE,
   RL_INCOME_OFFSET,
@@ -18,10 +19,11 @@ export const TCP = 6;
 export const UDP = 17;
 
 const TWO_32 = 2 ** 32;
-const SIZE_CLASSES = 16;
-const TUNNEL_SIZES = 9;
-const LAG_BUCKETS = 26;
-const SHORT_GAPS = 20;
+/** As the kernel's records have them: the agent's own figures are held against these. */
+const SIZE_CLASSES = lengthOf('rl_flow', 'received_sizes');
+const TUNNEL_SIZES = lengthOf('rl_flow', 'tunnel_sizes');
+const LAG_BUCKETS = lengthOf('rl_flow', 'gaps');
+const SHORT_GAPS = lengthOf('rl_income', 'gaps');
 
 export interface FlowShape {
   slot: number;
@@ -66,6 +68,14 @@ export function makeFlowShape(override: Partial<FlowShape> = {}): FlowShape {
     hostHash: 0n,
     ...override,
   };
+}
+
+function lengthOf(struct: string, field: string): number {
+  const layout = layouts.find((each) => 'struct' in each && each.struct === struct);
+  const [, type] = (layout && 'fields' in layout && layout.fields[field]) || [];
+  const [, length] = /\[(\d+)\]$/.exec(type ?? '') ?? [];
+  if (length === undefined) throw new Error(`${struct}.${field} is no array`);
+  return Number(length);
 }
 
 /** IPv4 as v4-mapped IPv6, as the kernel's side writes it. */

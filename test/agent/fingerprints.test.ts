@@ -2,31 +2,9 @@ import t from 'tap';
 import { Fingerprints } from '../../agent/fingerprints.ts';
 import type { FlowIdentity } from '../../agent/flow-reading.ts';
 import { findCgroupRoot } from '../../agent/mounts.ts';
+import { makeIdentity } from './make-identity.ts';
 
-/** The kernel's side is the real one; who is looked at is made up. */
-function makeIdentity(id: number, override: Partial<FlowIdentity> = {}): FlowIdentity {
-  return {
-    id,
-    slot: 7,
-    processGeneration: 1,
-    firstNs: 0,
-    // Nobody's socket has such a cookie.
-    cookie: 2n ** 63n + BigInt(id),
-    family: 2,
-    protocol: 17,
-    netns: 1,
-    opened: 0,
-    scope: 2,
-    localAddress: new Uint8Array(16),
-    localPort: 1000,
-    remoteAddress: new Uint8Array(16),
-    remotePort: 2000,
-    localSocket: 0n,
-    remoteSocket: 0n,
-    hostHash: BigInt(id),
-    ...override,
-  };
-}
+/* The kernel's side is the real one; who is looked at is made up. */
 
 const pairOf = (one: number, other: number, override: Partial<FlowIdentity> = {}) => ({
   source: makeIdentity(one, override),

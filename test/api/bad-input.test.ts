@@ -102,7 +102,7 @@ const badUrls: [string, ProblemCode][] = [
   ['/healthz?x', 'invalid-parameter'],
   ['/problems/no-such-code', 'route-not-found'],
   ['/problems/__proto__', 'route-not-found'],
-  ['/', 'route-not-found'],
+  ['/index.html', 'route-not-found'],
   ['/v1', 'route-not-found'],
   ['/v2/processes', 'route-not-found'],
   ['/V1/PROCESSES', 'route-not-found'],

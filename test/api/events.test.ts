@@ -10,7 +10,7 @@ import { ask, listenEverywhere } from './fixture.ts';
 import { makeReadings } from './readings.ts';
 
 function makeEvent(override: Partial<AgentEvent> = {}): AgentEvent {
-  return { id: 7, at: '2026-11-22T05:00:00.000Z', type: 'process-exited', data: { pid: 4711 }, ...override };
+  return { id: 7, at: '2026-11-22T05:00:00.000Z', type: 'process-ended', data: { pid: 4711 }, ...override };
 }
 
 interface Subscription {
@@ -68,7 +68,7 @@ t.test('events reach every subscriber, over TCP and over the Unix socket', async
   readings.emit(makeEvent({ id: 8 }));
   for (const subscription of subscriptions) {
     const text = await subscription.until(/id: 8[\s\S]*\n\n$/);
-    t.match(text, /^retry: 3000\n\nid: 7\nevent: process-exited\ndata: \{.*"pid":4711.*\}\n\nid: 8\n/);
+    t.match(text, /^retry: 3000\n\nid: 7\nevent: process-ended\ndata: \{.*"pid":4711.*\}\n\nid: 8\n/);
     subscription.leave();
   }
 });

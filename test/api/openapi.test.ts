@@ -155,6 +155,16 @@ t.test('titled schemas move to the components; examples and members called title
   });
 });
 
+t.test('a browser that comes without a path is shown where things are, and each link leads there', async (t) => {
+  const { app } = startServer(t);
+  const page = await app.inject('/');
+  t.equal(page.statusCode, 200);
+  t.match(page.headers['content-type'], /^text\/html/);
+  const paths = [...page.body.matchAll(/href="([^"]+)"/g)].map(([, path]) => path ?? '');
+  t.ok(paths.includes('/metrics'));
+  for (const path of paths) t.equal((await app.inject(path)).statusCode, 200, path);
+});
+
 t.test('the documentation page works without the internet', async (t) => {
   const { app } = startServer(t);
   const page = await app.inject('/docs');

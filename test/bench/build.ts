@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { compileBpf } from '../bpf/compile.ts';
 
-const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
 const WARNINGS = ['-Wall', '-Wextra', '-Werror'];
 
 /** Paths of what was compiled. */
@@ -14,11 +14,8 @@ export interface Programs {
 
 /** Compiles the benchmark's own programs into a folder. */
 export function buildPrograms(folder: string): Programs {
-  const noop = join(folder, 'noop.bpf.o');
-  const target = ['-g', '-O2', '-target', 'bpf', '-mcpu=v3', `-I/usr/include/${MULTIARCH}`];
-  const warnings = [...WARNINGS, '-Wno-unused-parameter'];
-  execFileSync('clang-19', [...target, ...warnings, '-c', join(import.meta.dirname, 'noop.bpf.c'), '-o', noop]);
-
+  const source = join(import.meta.dirname, 'noop.bpf.c');
+  const noop = compileBpf(source, join(folder, 'noop.bpf.o'), '-Wextra', '-Wno-unused-parameter');
   const compile = (name: string, ...flags: string[]): string => {
     const program = join(folder, name);
     const source = join(import.meta.dirname, 'programs', `${name}.c`);

@@ -5,6 +5,8 @@ import { Fingerprints } from '../../agent/fingerprints.ts';
 import type { FlowIdentity } from '../../agent/flow-reading.ts';
 import { findCgroupRoot } from '../../agent/mounts.ts';
 import { enableStats, listPrograms } from '../../bpf/info.ts';
+import { mapped } from '../agent/fake-flows.ts';
+import { makeIdentity } from '../agent/make-identity.ts';
 import { buildPrograms } from '../e2e/build.ts';
 import { type Host, Hosts, type Running, start, waitForPort } from '../e2e/hosts.ts';
 import type { Bench } from './bench.ts';
@@ -61,11 +63,8 @@ export async function measureFingerprintCost(bench: Bench): Promise<Section> {
         await sleep(300);
         using fingerprints = new Fingerprints(findCgroupRoot());
         const [source, destination] = findFlows(hosts, protocol);
-        const nobodys = (flow: FlowIdentity): FlowIdentity => ({ ...flow, cookie: 2n ** 63n });
-        const pair = isLookedAt
-          ? { source, destination }
-          : { source: nobodys(source), destination: nobodys(destination) };
-        fingerprints.watch([pair], 0);
+        const nobodys = { source: makeIdentity(source.id), destination: makeIdentity(destination.id) };
+        fingerprints.watch([isLookedAt ? { source, destination } : nobodys], 0);
         const before = readStats();
         await sleep(1000 * seconds - 500);
         const after = readStats();
@@ -152,24 +151,6 @@ interface End {
 }
 
 function makeFlow(cookie: bigint, { slot, protocol, address, port }: End): FlowIdentity {
-  const mapped = Uint8Array.from([...new Array<number>(10).fill(0), 0xff, 0xff, ...address.split('.').map(Number)]);
-  return {
-    id: slot,
-    slot,
-    processGeneration: 1,
-    firstNs: 0,
-    cookie,
-    family: 2,
-    protocol: protocol === 'tcp' ? 6 : 17,
-    netns: 0,
-    opened: 0,
-    scope: 2,
-    localAddress: new Uint8Array(16),
-    localPort: 0,
-    remoteAddress: mapped,
-    remotePort: port,
-    localSocket: 0n,
-    remoteSocket: 0n,
-    hostHash: BigInt(slot),
-  };
+  const remoteAddress = mapped(...address.split('.').map(Number));
+  return makeIdentity(slot, { slot, cookie, protocol: protocol === 'tcp' ? 6 : 17, remoteAddress, remotePort: port });
 }

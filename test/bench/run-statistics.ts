@@ -2,6 +2,7 @@ import { Accounting } from '../../agent/accounting.ts';
 import { findCgroupRoot } from '../../agent/mounts.ts';
 import type { ProgramInfo } from '../../bpf/info.ts';
 import { BpfObject } from '../../bpf/object.ts';
+import { pinsFor } from '../e2e/agent.ts';
 import { atEnd } from '../e2e/at-end.ts';
 
 /** The kernel's record of each program that is attached, by the program's full name. */
@@ -23,7 +24,7 @@ export function runsBetween(
 
 /** Attaches by turns our programs and programs that only return, under a pin of its own. */
 export class Sides {
-  readonly #bpffs = `/sys/fs/bpf/relayledger-bench-${process.pid}`;
+  readonly #bpffs = pinsFor('bench');
   readonly #cgroup = findCgroupRoot();
   readonly #noop: string;
   readonly #programs: readonly string[];

@@ -41,7 +41,7 @@ t.test('a cgroup program runs while its link is held, beside others', async (t) 
 });
 
 t.test('a pinned link keeps its program attached after everything was let go', async (t) => {
-  const pins = `/sys/fs/bpf/relayledger-test-link-${process.pid}`;
+  const pins = `/sys/fs/bpf/relayledger-test-${process.pid}-link`;
   t.teardown(() => rmSync(pins, { recursive: true, force: true }));
   {
     using object = openConnects();

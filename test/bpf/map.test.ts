@@ -194,7 +194,7 @@ t.test('maps that cannot be mapped, or not for writing, are refused', async (t) 
 });
 
 t.test('a pinned map is found again with what it holds', async (t) => {
-  const pins = `/sys/fs/bpf/relayledger-test-map-${process.pid}`;
+  const pins = `/sys/fs/bpf/relayledger-test-${process.pid}-map`;
   const pinned = `${pins}/by_port`;
   t.teardown(() => rmSync(pins, { recursive: true }));
   {

@@ -147,7 +147,7 @@ t.test('optional programs that the kernel refuses are left out and reported, oth
 });
 
 t.test('a pinned map is reused, C globals too, and the rest is new', async (t) => {
-  const pins = `/sys/fs/bpf/relayledger-test-object-${process.pid}`;
+  const pins = `/sys/fs/bpf/relayledger-test-${process.pid}-object`;
   t.teardown(() => rmSync(pins, { recursive: true, force: true }));
   const key = Buffer.alloc(4);
   {
@@ -189,7 +189,7 @@ t.test('what belonged to an object that was closed is refused, not used', async 
 });
 
 t.test('a pin is opened only as what it is', async (t) => {
-  const pinned = `/sys/fs/bpf/relayledger-test-kind-${process.pid}`;
+  const pinned = `/sys/fs/bpf/relayledger-test-${process.pid}-kind`;
   using object = BpfObject.open(path, LOADABLE).load();
   object.program('on_exec').pin(pinned);
   t.throws(() => openPin('map', pinned), { code: 'BPF_PIN', message: /is not a map but anon_inode:bpf-prog/ });

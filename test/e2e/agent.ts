@@ -11,8 +11,16 @@ import type { Exit } from './hosts.ts';
 const program = join(import.meta.dirname, '../../relayledger');
 
 const bpfFileSystem = '/sys/fs/bpf';
-/** The pins of all test agents begin with this and the id of the process that started them. */
+/** The pins of all tests begin with this and the id of the process that made them. */
 const prefix = 'relayledger-test-';
+
+/**
+ * Where a test pins. What it leaves there if it is killed outright a later one removes.
+ * @param what tells it from others of this process
+ */
+export function pinsFor(what: string | number): string {
+  return join(bpfFileSystem, `${prefix}${process.pid}-${what}`);
+}
 
 /** tap has every Node program that a test starts load hooks of its own; the agent runs as its users run it. */
 const withoutTap = ['--unset=NODE_OPTIONS', 'setpriv', '--pdeathsig', 'KILL'];
@@ -27,7 +35,7 @@ function removeLeftOvers(): void {
   const names = existsSync(bpfFileSystem) ? readdirSync(bpfFileSystem) : [];
   for (const name of names.filter((one) => one.startsWith(prefix))) {
     const owner = Number.parseInt(name.slice(prefix.length), 10);
-    if (existsSync(`/proc/${owner}`)) continue;
+    if (Number.isNaN(owner) || existsSync(`/proc/${owner}`)) continue;
     const stateDir = mkdtempSync(join(tmpdir(), name));
     removePins(join(bpfFileSystem, name), stateDir);
     rmSync(stateDir, { recursive: true });
@@ -57,7 +65,7 @@ export class Agent implements AsyncDisposable {
   private constructor(options: AgentOptions) {
     this.#options = options;
     this.folder = mkdtempSync(join(tmpdir(), 'relayledger-e2e-agent-'));
-    this.bpffs = join(bpfFileSystem, `${prefix}${process.pid}-${Agent.#count++}`);
+    this.bpffs = pinsFor(Agent.#count++);
     this.stateDir = join(this.folder, 'state');
     this.socket = join(this.folder, 'api.sock');
     mkdirSync(this.stateDir);

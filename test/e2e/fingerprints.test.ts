@@ -107,11 +107,10 @@ function check(t: Test, { kind, protocol, port }: Case, readings: readonly Relay
     t.equal(confidence, 0.99);
     t.match(why, /\d+ of \d+ sampled pieces of what it sent to the one had come from the other/);
     const { sentPieces = 0, matchedPieces = 0 } = fingerprints ?? {};
+    // Of mixed calls over TCP its own may have been ruled by times, and then stands in the same reading.
+    const mayHoldOwn = kind === 'mixed' && protocol === 'tcp';
     const isMostlyMatched = sentPieces >= 32 && matchedPieces >= sentPieces / 2;
-    // Over TCP the call of its own may have been ruled by times, and then stands in the same reading.
-    if (kind === 'held' || protocol === 'udp')
-      t.ok(isMostlyMatched, `${matchedPieces} of ${sentPieces} pieces: ${why}`);
-    else if (!isMostlyMatched) t.comment(`${matchedPieces} of ${sentPieces} pieces: ${why}`);
+    t.ok(isMostlyMatched || mayHoldOwn, `${matchedPieces} of ${sentPieces} pieces: ${why}`);
   }
   if (kind === 'mixed') {
     // What is half its own isn't always suspected; nor is it billed by its content.
@@ -164,11 +163,11 @@ t.test('equal calls of a constant rate: content tells those that are relayed', a
     'nothing is pinned',
   );
   const pids = new Set(middles.map(({ pid }) => pid));
-  const areOthers = await suspectsStrangers(comparing, pids);
+  const wereOthers = await suspectsStrangers(comparing, pids);
   for (const end = Date.now() + PATIENCE_MS; Date.now() < end && cgroupLinks(comparing) > 0; ) await sleep(500);
   const { fingerprints } = await comparing.status();
   t.ok(fingerprints && fingerprints.matchedPieces > 0);
-  if (areOthers || (await suspectsStrangers(comparing, pids))) return;
-  t.equal(cgroupLinks(comparing), 0, 'and all is taken out again');
-  t.match(fingerprints, { attached: false, pairs: 0 });
+  const areOthers = wereOthers || (await suspectsStrangers(comparing, pids));
+  const isOut = cgroupLinks(comparing) === 0 && fingerprints?.attached === false && fingerprints.pairs === 0;
+  t.ok(isOut || areOthers, `all is taken out again${areOthers ? ', but for strangers' : ''}`);
 });

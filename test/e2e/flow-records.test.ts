@@ -14,13 +14,14 @@ import {
   readRlFlow,
   readRlIncome,
 } from '../../bpf/layouts.ts';
+import { pinsFor } from './agent.ts';
 
 const SIZE = 200;
 
 const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0);
 
 t.test('what a connection has sent is in its record once it is settled, or closed', async (t) => {
-  const bpffs = `/sys/fs/bpf/relayledger-flow-records-${process.pid}`;
+  const bpffs = pinsFor('flow-records');
   t.teardown(() => Accounting.remove(bpffs));
   using accounting = Accounting.start({ bpffs, cgroup: findCgroupRoot() });
   const [source, sink] = [await listen(), await listen()];

@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { copyFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { AuditEntry } from '../../agent/audit.ts';
@@ -161,4 +164,26 @@ t.test('a policy holds who starts later, at its first socket; deny outbound of a
   t.match(await connect(54_321), /ECONNREFUSED|EPERM/);
   t.match(await askUnix(agent.socket, 'DELETE', '/v1/policies/deny-user'), { status: 200 });
   t.equal(await connect(54_321), 'connected');
+});
+
+t.test('a protected program is not held at its first socket, not even while no agent looks', async (t) => {
+  const guarded = join(t.testdir(), 'guarded');
+  copyFileSync('/bin/bash', guarded);
+  const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const canConnect = async (program: string): Promise<boolean> => {
+    const child = spawn(program, ['-c', `exec 3<>/dev/tcp/127.0.0.1/${port}`], { stdio: 'ignore' });
+    const [code] = await once(child, 'close');
+    return code === 0;
+  };
+  await using agent = await Agent.start({ interval: 1, arguments: ['--protected', 'guarded'] });
+  for (const app of ['bash', 'guarded']) {
+    const policy = { match: { app }, scope: 'all', deny: { outbound: true, how: 'reject' } };
+    t.match(await askUnix(agent.socket, 'PUT', `/v1/policies/deny-${app}`, policy), { status: 200 });
+  }
+  await agent.stop();
+  t.equal(await canConnect('/bin/bash'), false);
+  t.equal(await canConnect(guarded), true);
 });

@@ -3,14 +3,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { Process, Status } from '../../agent/readings.ts';
 import { Agent } from './agent.ts';
 import { buildPrograms } from './build.ts';
-import { type Case, cases, datagram, olderSockets, stream } from './cases.ts';
+import { type Case, datagram, olderSockets, stream } from './cases.ts';
 import { type Host, Hosts, interfaceCounters, start, waitForFile } from './hosts.ts';
 import { type Advance, advanceBetween, MachineBooks } from './machine-books.ts';
+import { RefusingCgroup } from './refusing-cgroup.ts';
 import { Ground, type PausedCase } from './run-case.ts';
+import { named, ownedByProcesses, ownedByTheKernelToo, superPackets } from './wire-cases.ts';
 import { combine, isAtLeast, LINK_HEADER_BYTES, none, type Sum, wireOf, withoutLinkHeaders } from './wire-sum.ts';
 
 const directions = ['received', 'sent'] as const;
@@ -29,61 +31,6 @@ async function quiet(hosts: Hosts): Promise<{ client: Sum; server: Sum }> {
     if (still >= 5) return now;
   }
 }
-
-function named(title: string): Case {
-  const found = cases.find((it) => it.title === title);
-  if (found === undefined) throw new Error(`no case "${title}"`);
-  return found;
-}
-
-/** Every packet belongs to a process: its socket's owner, the listener's included. */
-const ownedByProcesses: Case[] = [
-  stream('TCP'),
-  stream('TCP over IPv6', { listen: '{server6}' }),
-  stream('TCP, 3 MB', { bytes: 3_000_000, chunk: 100_000 }),
-  stream('TCP, spliced', { send: 'splice', receive: 'splice' }),
-  stream('TCP, calls of one byte', { bytes: 500, chunk: 1 }),
-  stream('TCP whose packets get lost', { more: ['--lossy'], bytes: 300_000 }),
-  stream('TCP over loopback', { listen: '127.0.0.1', oneHost: true }),
-  stream('TCP over IPv6 loopback', { listen: '::1', oneHost: true }),
-  stream('TCP over loopback, 3 MB', { listen: '127.0.0.1', oneHost: true, bytes: 3_000_000, chunk: 200_000 }),
-  stream('TCP over IPv6 loopback, 3 MB', { listen: '::1', oneHost: true, bytes: 3_000_000, chunk: 200_000 }),
-  // Four connections to four servers, one after the other: the kernel gives a later one the memory of an earlier one.
-  stream('MPTCP', { more: ['--mptcp'] }),
-  stream('MPTCP, 3 MB', { more: ['--mptcp'], bytes: 3_000_000, chunk: 100_000 }),
-  datagram('UDP'),
-  datagram('UDP over IPv6', { listen: '{server6}' }),
-  datagram('UDP sent by GSO', { send: 'gso' }),
-  datagram('UDP sent by GSO over IPv6', { send: 'gso', listen: '{server6}' }),
-  datagram('UDP over loopback', { listen: '127.0.0.1', oneHost: true }),
-  datagram('UDP in fragments', { size: 8000 }),
-  datagram('UDP in fragments over IPv6', { size: 8000, listen: '{server6}' }),
-  datagram('UDP of 65,507 bytes', { size: 65_507, count: 10 }),
-  datagram('UDP in fragments, the last one of a length that the others can’t have', { size: 1480 + 1478 - 8 }),
-  stream('MPTCP, spliced', { more: ['--mptcp'], send: 'splice' }),
-  named('raw IP'),
-  named('raw IPv6'),
-  named('raw IP with a header of its own making'),
-  named('parent and child share a connection: each is charged its own'),
-  named('opened before a daemon forks twice and its parents end'),
-  named('connections accepted in workers, the listener made by their master'),
-  named('connections passed to another process over a Unix socket'),
-  stream('MPTCP, calls of one byte', { more: ['--mptcp'], bytes: 500, chunk: 1 }),
-];
-
-/** Some packets have no process: answers of the kernel itself, frames past the IP layer. */
-const ownedByTheKernelToo: Case[] = [
-  named('a refused connection counts nothing'),
-  named('UDP sends that fail with ECONNREFUSED count nothing'),
-  named('TCP sends that fail with ECONNRESET and EPIPE count nothing'),
-  named('what was sent before an abort counts'),
-  named('ICMP by a ping socket'),
-  named('ICMPv6 by a ping socket'),
-  named('ICMP by a raw socket counts the IP header it reads'),
-  named('AF_PACKET frames'),
-  named('AF_PACKET frames with IP in them, received by a UDP socket'),
-  named('TCP fast open: the data in the SYN counts'),
-];
 
 /** The number of a namespace may be used again once it is gone: only processes that started since are of these hosts. */
 function rowsOf(host: Host, since: number, rows: readonly Process[]): Process[] {
@@ -176,20 +123,19 @@ function mayBeTheKernels(processes: Sum, crossed: Sum): boolean {
   return Object.values(missing).every((value) => value >= 0) && packets > 0 && packets <= 3;
 }
 
-/** Runs `once` again, at most twice, where what it found unequal may be the kernel's; the last finding counts. */
-async function settle<T>(
-  comment: (text: string) => void,
-  once: () => Promise<T>,
-  pairs: (found: T) => { processes: Sum; crossed: Sum }[],
-): Promise<T> {
-  let found = await once();
+/** Measures both hosts again, at most twice, where what was unequal may be the kernel's; the last finding counts. */
+async function settle<Side extends { processes: Sum; crossed: Sum }>(
+  t: Test,
+  once: () => Promise<Side[]>,
+): Promise<Side[]> {
+  let sides = await once();
   for (let tries = 1; tries < 3; tries++) {
-    const unequal = pairs(found).filter(({ processes, crossed }) => !isDeepStrictEqual(processes, crossed));
+    const unequal = sides.filter(({ processes, crossed }) => !isDeepStrictEqual(processes, crossed));
     if (unequal.length === 0 || !unequal.every(({ processes, crossed }) => mayBeTheKernels(processes, crossed))) break;
-    comment(`once more: ${JSON.stringify(unequal)}`);
-    found = await once();
+    t.comment(`once more: ${JSON.stringify(unequal)}`);
+    sides = await once();
   }
-  return found;
+  return sides;
 }
 
 const limits = { timeout: 280_000 };
@@ -202,14 +148,9 @@ t.test(
     await using agent = await Agent.start();
     for (let first = 0, together = 4; first < ownedByProcesses.length; first += together) {
       const some = ownedByProcesses.slice(first, first + together);
-      const comment = (text: string): void => t.comment(text);
-      const found = (it: Case): ReturnType<typeof measure> =>
-        settle(
-          comment,
-          () => measure(agent, it, programs),
-          (sides) => sides,
-        );
-      const measured = await Promise.all(some.map(async (it) => ({ it, hosts: await found(it) })));
+      const measured = await Promise.all(
+        some.map(async (it) => ({ it, hosts: await settle(t, () => measure(agent, it, programs)) })),
+      );
       for (const { it, hosts } of measured) {
         t.same(hosts[0]?.processes, hosts[0]?.crossed, `${it.title}: client`);
         t.same(hosts[1]?.processes, hosts[1]?.crossed, `${it.title}: server`);
@@ -269,6 +210,19 @@ t.test('so they are where the sockets are older than the accounting', limits, as
   }
 });
 
+t.test('what another program refuses on its way out crossed nothing', limits, async (t) => {
+  const programs = await buildPrograms();
+  await using agent = await Agent.start();
+  using _refusing = new RefusingCgroup();
+  for (const it of [
+    stream('TCP', { bytes: 300_000 }),
+    stream('TCP over IPv6', { bytes: 300_000, listen: '{server6}' }),
+  ]) {
+    const sides = await settle(t, () => measure(agent, it, programs));
+    for (const { processes, crossed } of sides) t.same(processes, crossed, it.title);
+  }
+});
+
 t.test('fragments are as small as the route wants them, whatever the device would take', limits, async (t) => {
   const programs = await buildPrograms();
   await using agent = await Agent.start();
@@ -309,33 +263,19 @@ t.test('with the kernel row they add up too where the kernel itself answers', li
     t.same(seen, crossed, `${it.title}: every packet was seen`);
     t.ok(isAtLeast(crossed, processes), `${it.title}: no process is charged with more than that`);
     const all = combine(crossed, elsewhere);
-    if (isBalanced(found) || found.isExact) {
-      t.same(rows, all, `${it.title}: all rows are equal to all interfaces`);
-    } else {
-      t.comment(`${it.title}: not told to the byte, others kept the interfaces busy: ${JSON.stringify({ rows, all })}`);
-      t.ok(isAtLeast(rows, all), `${it.title}: all rows are no less than all interfaces`);
+    if (isBalanced(found) || found.isExact) t.same(rows, all, `${it.title}: all rows are equal to all interfaces`);
+    else {
+      const what = `others kept the interfaces busy, so not told to the byte: ${JSON.stringify({ rows, all })}`;
+      t.ok(isAtLeast(rows, all), `${it.title}: all rows are no less than all interfaces (${what})`);
     }
   }
 });
-
-const superPackets: Case[] = [
-  stream('TCP', { bytes: 3_000_000, chunk: 200_000 }),
-  stream('TCP over IPv6', { bytes: 3_000_000, chunk: 200_000, listen: '{server6}' }),
-  stream('TCP, spliced', { bytes: 3_000_000, chunk: 57_344, send: 'splice', receive: 'splice' }),
-  datagram('UDP sent by GSO', { send: 'gso', size: 1400 }),
-  datagram('UDP sent by GSO over IPv6', { send: 'gso', size: 1400, listen: '{server6}' }),
-  datagram('UDP sent by GSO and received by GRO', { send: 'gso', receive: 'gro', size: 1400 }),
-];
 
 t.test('super-packets count as the packets they become', limits, async (t) => {
   const programs = await buildPrograms();
   await using agent = await Agent.start();
   for (const it of superPackets) {
-    const sides = await settle(
-      (text) => t.comment(text),
-      () => capture(agent, it, programs),
-      (found) => found,
-    );
+    const sides = await settle(t, () => capture(agent, it, programs));
     for (const [index, { processes, crossed, otherFrames }] of sides.entries()) {
       t.same(processes, crossed, `${it.title}: ${index === 0 ? 'client' : 'server'}`);
       t.equal(otherFrames, 0, `${it.title}: nothing but IP crossed`);

@@ -1,14 +1,21 @@
 import t from 'tap';
 import {
   encodePolicy,
-  hashComponents,
+  hashProgram,
   nameOf,
   packNumbers,
   readCounters,
   unpackNumbers,
 } from '../../../agent/enforcement/policy-record.ts';
 import type { KernelPolicy } from '../../../agent/policies/enforcer.ts';
-import { RL_POLICY_OFFSET, RL_POLICY_SIZE, RlPolicyFlag } from '../../../bpf/layouts.ts';
+import {
+  RL_ALLOWANCE_OFFSET,
+  RL_ALLOWANCE_SIZE,
+  RL_POLICY_OFFSET,
+  RL_POLICY_SIZE,
+  RlDirection,
+  RlPolicyFlag,
+} from '../../../bpf/layouts.ts';
 
 const rate = { bytesPerSecond: 4096, sent: false, received: true };
 const empty: KernelPolicy = { name: 'a', scope: 'all', rate: null, quota: null, deny: null };
@@ -51,8 +58,8 @@ t.test('a cost times its rate is a second', async (t) => {
 
 t.test('long names are cut between characters, paths are hashed from the file up', async (t) => {
   t.equal(nameOf(encodePolicy({ ...empty, name: 'ü'.repeat(100) }, null)), 'ü'.repeat(63));
-  t.equal(hashComponents([]), 0xcbf29ce484222325n, 'the offset of FNV-1a');
-  t.not(hashComponents(['socat', 'bin', 'usr']), hashComponents(['usr', 'bin', 'socat']));
+  t.equal(hashProgram(''), 0xcbf29ce484222325n, 'the offset of FNV-1a');
+  t.not(hashProgram('/usr/bin/socat'), hashProgram('/socat/bin/usr'));
 });
 
 t.test('a period that has ended while nothing passed has used nothing', async (t) => {
@@ -64,4 +71,23 @@ t.test('a period that has ended while nothing passed has used nothing', async (t
   const before = readCounters(view, 0, 999n, 0, 0n);
   t.match(before, { quotaUsedBytes: 500, quotaExhausted: true, lastHeldBackNs: 0, droppedPackets: [] });
   t.match(readCounters(view, 0, 1000n, 0, 0n), { quotaUsedBytes: 0, quotaExhausted: false });
+});
+
+t.test('what has passed is told by the rate where there is one, else by the quota', async (t) => {
+  const { policyQuota, policyQuotaThrottle, policySent } = RlPolicyFlag;
+  for (const [flags, wanted] of [
+    [policySent, { rx: 0, tx: 50 }],
+    [policySent | policyQuota, { rx: 0, tx: 50 }],
+    [policyQuota, { rx: 300, tx: 200 }],
+    [policyQuota | policyQuotaThrottle, { rx: 300, tx: 200 }],
+  ] as const) {
+    const record = Buffer.alloc(RL_POLICY_SIZE);
+    record.writeUInt32LE(flags, RL_POLICY_OFFSET.flags);
+    const sent = RL_POLICY_OFFSET.allowances + RL_ALLOWANCE_SIZE * RlDirection.tx;
+    record.writeBigUInt64LE(50n, sent + RL_ALLOWANCE_OFFSET.passedBytes);
+    record.writeBigUInt64LE(300n, RL_POLICY_OFFSET.quotaPassedBytes);
+    record.writeBigUInt64LE(200n, RL_POLICY_OFFSET.quotaPassedBytes + 8);
+    const view = new DataView(record.buffer, record.byteOffset, record.length);
+    t.same(readCounters(view, 0, 0n, 0, 0n).passedBytes, wanted);
+  }
 });

@@ -32,7 +32,6 @@ export interface Installed {
 /** Remembers what it was told, as the kernel would over the agent's restarts. */
 export class FakeEnforcer implements Enforcer {
   limits = { policies: 4, perProcess: 2 };
-  missing: Enforcer['missing'] = [];
   readonly policies: Map<string, Installed> = new Map();
   /** By slot. */
   readonly assignments: Map<number, readonly string[]> = new Map();

@@ -314,6 +314,16 @@ t.test(
   },
 );
 
+t.test('the audit has what the file puts in force, and takes back, at each start', async (t) => {
+  const host = new ControlHost({ configured: configured({ filed: socatCap, off: { ...socatCap, enabled: false } }) });
+  host.policies.put('by-hand', socatCap, BY_HAND);
+  const put = { actor: 'agent', action: 'policy-put', target: 'filed', result: 'done', detail: { source: 'config' } };
+  t.match(host.control.audit(), [put]);
+  const next = restart(host, { configured: new Map() });
+  t.match(next.control.audit(), [{ ...put, action: 'policy-removed' }, put]);
+  t.equal(next.control.audit().length, 2);
+});
+
 t.test('without an enforcer a policy can be checked and switched off, not put in force', async (t) => {
   const host = new ControlHost({
     enforcer: null,

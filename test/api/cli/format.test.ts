@@ -3,7 +3,6 @@ import {
   formatBytes,
   formatCount,
   formatEndpoint,
-  formatMilliseconds,
   formatPercent,
   formatRate,
   formatShare,
@@ -61,19 +60,6 @@ t.test('a percentage never says all where it is not all', async (t) => {
     [1, '100 %'],
   ];
   for (const [share, expected] of cases) t.equal(formatPercent(share), expected, String(share));
-});
-
-t.test('lags have two digits that count', async (t) => {
-  const cases: [number, string][] = [
-    [0, '0 ms'],
-    [0.000512, '0.00051 ms'],
-    [0.0512, '0.051 ms'],
-    [1.5, '1.5 ms'],
-    [201.3, '200 ms'],
-    [999, '1000 ms'],
-    [1572.9, '1.6 s'],
-  ];
-  for (const [lag, expected] of cases) t.equal(formatMilliseconds(lag), expected, String(lag));
 });
 
 t.test('a start is a time of day today and a date before', async (t) => {

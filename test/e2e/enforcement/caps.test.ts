@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { Accounting } from '../../../agent/accounting.ts';
 import { RL_POLICY_OFFSET, RL_POLICY_SIZE, RL_PROCESS_OFFSET, RL_PROCESS_SIZE } from '../../../bpf/layouts.ts';
-import { type Host, waitForPort } from '../hosts.ts';
+import { waitForPort } from '../hosts.ts';
 import { EnforcementGround, policy } from './ground.ts';
 
 const MEGABYTE = 1_000_000;
@@ -15,29 +15,9 @@ const sent = (bytesPerSecond: number): { bytesPerSecond: number; sent: boolean; 
 /** What the flows that no cap holds ask for themselves, each: a hundred caps' worth, and CPU is left for the held ones. */
 const FREE_PACE = 100 * MEGABYTE;
 
-/** A sink on one host and, on the other, flows to it. */
-async function stream(
-  ground: EnforcementGround,
-  name: string,
-  port: number,
-  flows = 4,
-  protocol = 'tcp',
-  pace = 0,
-): Promise<number> {
-  const { client, server } = ground.hosts;
-  const sink: Host = server;
-  ground.start(sink, 'flows', `${name}-sink`, ['sink', ground.counters(`${name}-sink`), String(port), protocol]);
-  await waitForPort(sink, protocol === 'udp' ? 'udp' : 'tcp', port);
-  const last = protocol === 'udp' ? '20000000' : 'cubic';
-  const to = [server.address4, String(port), protocol, String(flows), last, '0', '0', String(pace)];
-  const { pid } = ground.start(client, 'flows', name, ['send', ground.counters(name), ...to]);
-  for (const end = Date.now() + 5000; Date.now() < end && ground.moved(`${name}-sink`) === 0; ) await sleep(10);
-  return pid;
-}
-
 t.test('what an agent was taking back as it was killed is let go by the next one', async (t) => {
   await using ground = await EnforcementGround.make();
-  const held = await stream(ground, 'held', 5301);
+  const held = await ground.stream('held', 5301);
   ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
   const process = await ground.process(held);
   ground.enforcer.assign(process, ['test']);
@@ -61,8 +41,8 @@ t.test('what an agent was taking back as it was killed is let go by the next one
 
 t.test('a cap holds one process and not its neighbour, follows changes, and is gone at once', async (t) => {
   await using ground = await EnforcementGround.make();
-  const held = await stream(ground, 'held', 5301);
-  await stream(ground, 'free', 5302, 1, 'tcp', FREE_PACE);
+  const held = await ground.stream('held', 5301);
+  await ground.stream('free', 5302, { flows: 1, pace: FREE_PACE });
   const before = await ground.rate('held-sink', 500);
   ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
   ground.enforcer.assign(await ground.process(held), ['test']);
@@ -93,7 +73,7 @@ t.test('a process that starts later is held from its first byte; the cap outlive
   ground.enforcer.install(policy({ name: 'other', rate: sent(10) }), { executableName: 'held', name: 'no-such' });
   ground.restartAgent();
   t.same(ground.enforcer.installed().sort(), ['other', 'test']);
-  const pid = await stream(ground, 'held', 5301);
+  const pid = await ground.stream('held', 5301);
   const first = await ground.rate('held-sink', 1000);
   t.ok(first < 1.5 * MEGABYTE, `${first} bytes in the first second`);
   t.same(ground.enforcer.assigned(await ground.process(pid)), ['test']);
@@ -111,8 +91,8 @@ t.test('a process that starts later is held from its first byte; the cap outlive
 
 t.test('UDP is policed, sent and received, and TCP beside it keeps its share', async (t) => {
   await using ground = await EnforcementGround.make();
-  const udp = await stream(ground, 'udp', 5301, 1, 'udp');
-  const tcp = await stream(ground, 'tcp', 5302, 1);
+  const udp = await ground.stream('udp', 5301, { flows: 1, protocol: 'udp' });
+  const tcp = await ground.stream('tcp', 5302, { flows: 1 });
   ground.enforcer.install(policy({ rate: sent(MEGABYTE) }));
   for (const pid of [udp, tcp]) ground.enforcer.assign(await ground.process(pid), ['test']);
   await sleep(2500);
@@ -123,7 +103,7 @@ t.test('UDP is policed, sent and received, and TCP beside it keeps its share', a
 
 t.test('with scope relay only ruled flows are held', async (t) => {
   await using ground = await EnforcementGround.make();
-  const pid = await stream(ground, 'both', 5301, 2, 'tcp', FREE_PACE);
+  const pid = await ground.stream('both', 5301, { flows: 2, pace: FREE_PACE });
   ground.enforcer.install(policy({ scope: 'relay', rate: sent(MEGABYTE) }));
   ground.enforcer.assign(await ground.process(pid), ['test']);
   t.ok((await ground.rate('both-sink', 500)) > 20 * MEGABYTE, 'nothing is ruled yet');
@@ -149,7 +129,7 @@ t.test('a quota that is used up denies or throttles until its period ends, by th
   await using ground = await EnforcementGround.make();
   const { client, server } = ground.hosts;
   const quota = { bytes: 3 * MEGABYTE, usedBytes: MEGABYTE, endsAtMs: null, periodMs: null, throttleBytesPerSecond: 0 };
-  const pid = await stream(ground, 'held', 5301, 2);
+  const pid = await ground.stream('held', 5301, { flows: 2 });
   ground.enforcer.install(policy({ quota: { ...quota, then: 'deny' } }));
   ground.enforcer.assign(await ground.process(pid), ['test']);
   await sleep(500);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { pinPath } from '../../../agent/accounting.ts';
 import { DESTROY_TCP, DESTROY_UDP } from '../../../agent/hooks.ts';
-import type { KernelDeny } from '../../../agent/policies/enforcer.ts';
+import type { KernelDeny, ProcessSlot } from '../../../agent/policies/enforcer.ts';
 import { unpin } from '../../../bpf/pin.ts';
 import { waitForPort } from '../hosts.ts';
 import { EnforcementGround, policy } from './ground.ts';
@@ -118,9 +118,11 @@ t.test('a rejected port stays so for the second who listens on it, and is nobody
   const { client, server } = ground.hosts;
   const listeners = ['first', 'second'].map((name) => ground.start(server, 'dialogue', name, ['share', '6000']));
   await waitForPort(server, 'tcp', 6000);
-  const [first, second] = await Promise.all(listeners.map(({ pid }) => ground.process(pid)));
+  const [first, second] = (await Promise.all(listeners.map(({ pid }) => ground.process(pid)))) as [
+    ProcessSlot,
+    ProcessSlot,
+  ];
   const ask = (): Promise<string[]> => ground.ask(client, 'asker', 'tcp', server.address4, 6000);
-  if (!first || !second) return;
   ground.enforcer.install(policy({ deny: { ...inbound, how: 'reject' } }));
   ground.enforcer.assign(second, ['test']);
   ground.enforcer.pace();

@@ -14,8 +14,9 @@ import {
   RL_PROCESS_OFFSET,
   RL_PROCESS_SIZE,
 } from '../../../bpf/layouts.ts';
+import { pinsFor } from '../agent.ts';
 import { atEnd } from '../at-end.ts';
-import { type Host, Hosts, type Running, start } from '../hosts.ts';
+import { type Host, Hosts, type Running, start, waitForPort } from '../hosts.ts';
 
 const sources = join(import.meta.dirname, '..', '..');
 type Program = 'flows' | 'dialogue';
@@ -23,6 +24,18 @@ const programs: Readonly<Record<Program, string>> = {
   flows: join(sources, 'bench', 'caps', 'programs', 'flows.c'),
   dialogue: join(sources, 'e2e', 'programs', 'dialogue.c'),
 };
+
+export interface StreamOptions {
+  flows?: number;
+  protocol?: 'tcp' | 'udp';
+  /** A connection ends after so many and another takes its place; 0: none ever ends. */
+  bytesEach?: number;
+  /** Bytes per second that each connection asks for itself; 0: no limit. */
+  pace?: number;
+}
+
+/** What flows over UDP send, all together. */
+const UDP_BYTES_PER_SECOND = 20_000_000;
 
 /** A policy that does nothing yet. */
 export function policy(changes: Partial<KernelPolicy>): KernelPolicy {
@@ -40,7 +53,7 @@ export class EnforcementGround implements AsyncDisposable {
 
   private constructor(hosts: Hosts) {
     this.hosts = hosts;
-    this.bpffs = `/sys/fs/bpf/relayledger-test-${process.pid}-e`;
+    this.bpffs = pinsFor('enforcement');
     atEnd(() => Accounting.remove(this.bpffs));
     this.accounting = Accounting.start({ bpffs: this.bpffs, cgroup: findCgroupRoot() });
     this.enforcer = new KernelEnforcer(this.accounting);
@@ -69,6 +82,23 @@ export class EnforcementGround implements AsyncDisposable {
     const running = start(host, [copy, ...rest], { output, errors: `${output}.errors` });
     atEnd(() => running.child.kill('SIGKILL'));
     return Object.assign(running, { output });
+  }
+
+  /**
+   * Flows from the client to a sink on the server, which is called `NAME-sink`.
+   * @returns the pid of who sends, once some of it has arrived
+   */
+  async stream(name: string, port: number, options: StreamOptions = {}): Promise<number> {
+    const { flows = 4, protocol = 'tcp', bytesEach = 0, pace = 0 } = options;
+    const { client, server } = this.hosts;
+    const sink = `${name}-sink`;
+    this.start(server, 'flows', sink, ['sink', this.counters(sink), String(port), protocol]);
+    await waitForPort(server, protocol, port);
+    const last = protocol === 'udp' ? UDP_BYTES_PER_SECOND : 'cubic';
+    const to = [server.address4, port, protocol, flows, last, bytesEach, 0, pace];
+    const { pid } = this.start(client, 'flows', name, ['send', this.counters(name), ...to.map(String)]);
+    for (const end = Date.now() + 5000; Date.now() < end && this.moved(sink) === 0; ) await sleep(10);
+    return pid;
   }
 
   counters(name: string): string {

@@ -80,7 +80,7 @@ t.test(
       const poll = (): void => policies.poll(() => []);
       t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok']);
       const before = ground.enforcer.counters('q');
-      t.ok(before.quotaUsedBytes > 0, period);
+      t.ok(before.quotaUsedBytes > 0 && before.passedBytes.rx > 0 && before.passedBytes.tx > 0, period);
       poll();
       clock.set(Date.UTC(2026, 1, 1));
       poll();
