@@ -29,6 +29,8 @@ typedef _Bool bool;
 #define true 1
 #define false 0
 #define NULL ((void *)0)
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* include/uapi/linux/bpf.h: only what the programs name. */
 enum bpf_map_type {

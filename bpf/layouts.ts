@@ -1074,22 +1074,22 @@ export interface RlSocket {
   readonly connected: number;
   readonly nameless: number;
   readonly noted: number;
-  readonly payload: readonly number[];
   readonly flow: number;
-  readonly copiedSeq: number;
-  readonly urgentSeq: number;
   readonly flowOwner: number;
   readonly peerPort: number;
+  readonly pendingSince: number;
+  readonly notedPort: number;
+  readonly notedIn: number;
+  readonly urgentSeq: number;
+  readonly peerAddress: Uint8Array;
+  readonly payload: readonly number[];
+  readonly copiedSeq: number;
   readonly copiedValid: number;
   readonly urgentValid: number;
   readonly beforeUrgent: number;
   readonly outgo: RlOutgo;
-  readonly pendingSince: number;
-  readonly notedPort: number;
-  readonly notedIn: number;
-  readonly pending: readonly RlWire[];
   readonly peerFlow: number;
-  readonly peerAddress: Uint8Array;
+  readonly pending: readonly RlWire[];
 }
 export const RL_SOCKET_SIZE = 184;
 export const RL_SOCKET_OFFSET = {
@@ -1102,22 +1102,22 @@ export const RL_SOCKET_OFFSET = {
   connected: 13,
   nameless: 14,
   noted: 15,
-  payload: 16,
-  flow: 32,
-  copiedSeq: 40,
-  urgentSeq: 44,
-  flowOwner: 48,
-  peerPort: 50,
-  copiedValid: 52,
-  urgentValid: 53,
-  beforeUrgent: 54,
-  outgo: 56,
-  pendingSince: 120,
-  notedPort: 122,
-  notedIn: 124,
-  pending: 128,
-  peerFlow: 160,
-  peerAddress: 168,
+  flow: 16,
+  flowOwner: 24,
+  peerPort: 26,
+  pendingSince: 28,
+  notedPort: 30,
+  notedIn: 32,
+  urgentSeq: 36,
+  peerAddress: 40,
+  payload: 56,
+  copiedSeq: 72,
+  copiedValid: 76,
+  urgentValid: 77,
+  beforeUrgent: 78,
+  outgo: 80,
+  peerFlow: 144,
+  pending: 152,
 } as const;
 export function readRlSocket(view: DataView, offset: number): RlSocket {
   return {
@@ -1130,22 +1130,22 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     connected: view.getUint8(offset + 13),
     nameless: view.getUint8(offset + 14),
     noted: view.getUint8(offset + 15),
-    payload: readArray(2, (i) => readU64(view, offset + 16 + i * 8)),
-    flow: readU64(view, offset + 32),
-    copiedSeq: view.getUint32(offset + 40, true),
-    urgentSeq: view.getUint32(offset + 44, true),
-    flowOwner: view.getUint16(offset + 48, true),
-    peerPort: view.getUint16(offset + 50, true),
-    copiedValid: view.getUint8(offset + 52),
-    urgentValid: view.getUint8(offset + 53),
-    beforeUrgent: view.getUint8(offset + 54),
-    outgo: readRlOutgo(view, offset + 56),
-    pendingSince: view.getUint16(offset + 120, true),
-    notedPort: view.getUint16(offset + 122, true),
-    notedIn: view.getUint32(offset + 124, true),
-    pending: readArray(2, (i) => readRlWire(view, offset + 128 + i * 16)),
-    peerFlow: readU64(view, offset + 160),
-    peerAddress: readBytes(view, offset + 168, 16),
+    flow: readU64(view, offset + 16),
+    flowOwner: view.getUint16(offset + 24, true),
+    peerPort: view.getUint16(offset + 26, true),
+    pendingSince: view.getUint16(offset + 28, true),
+    notedPort: view.getUint16(offset + 30, true),
+    notedIn: view.getUint32(offset + 32, true),
+    urgentSeq: view.getUint32(offset + 36, true),
+    peerAddress: readBytes(view, offset + 40, 16),
+    payload: readArray(2, (i) => readU64(view, offset + 56 + i * 8)),
+    copiedSeq: view.getUint32(offset + 72, true),
+    copiedValid: view.getUint8(offset + 76),
+    urgentValid: view.getUint8(offset + 77),
+    beforeUrgent: view.getUint8(offset + 78),
+    outgo: readRlOutgo(view, offset + 80),
+    peerFlow: readU64(view, offset + 144),
+    pending: readArray(2, (i) => readRlWire(view, offset + 152 + i * 16)),
   };
 }
 
@@ -1873,23 +1873,23 @@ export const layouts: readonly Layout[] = [
       connected: [13, 'u8'],
       nameless: [14, 'u8'],
       noted: [15, 'u8'],
-      payload: [16, 'u64[2]'],
-      flow: [32, 'u64'],
-      copied_seq: [40, 'u32'],
-      urgent_seq: [44, 'u32'],
-      flow_owner: [48, 'u16'],
-      peer_port: [50, 'u16'],
-      copied_valid: [52, 'u8'],
-      urgent_valid: [53, 'u8'],
-      before_urgent: [54, 'u8'],
-      reserved: [55, 'u8'],
-      outgo: [56, 'struct rl_outgo'],
-      pending_since: [120, 'u16'],
-      noted_port: [122, 'u16'],
-      noted_in: [124, 'u32'],
-      pending: [128, 'struct rl_wire[2]'],
-      peer_flow: [160, 'u64'],
-      peer_address: [168, 'u8[16]'],
+      flow: [16, 'u64'],
+      flow_owner: [24, 'u16'],
+      peer_port: [26, 'u16'],
+      pending_since: [28, 'u16'],
+      noted_port: [30, 'u16'],
+      noted_in: [32, 'u32'],
+      urgent_seq: [36, 'u32'],
+      peer_address: [40, 'u8[16]'],
+      payload: [56, 'u64[2]'],
+      copied_seq: [72, 'u32'],
+      copied_valid: [76, 'u8'],
+      urgent_valid: [77, 'u8'],
+      before_urgent: [78, 'u8'],
+      reserved: [79, 'u8'],
+      outgo: [80, 'struct rl_outgo'],
+      peer_flow: [144, 'u64'],
+      pending: [152, 'struct rl_wire[2]'],
     },
   },
   {

@@ -10,7 +10,7 @@
 struct ends {
 	__u32 transport;
 	__u8 protocol;
-	__u8 address[16]; /* network byte order; IPv4 as v4-mapped IPv6 */
+	__u8 address[16] __attribute__((aligned(4))); /* network byte order; IPv4 as v4-mapped IPv6 */
 };
 
 /* Into zeroed `ends`. */

@@ -295,8 +295,9 @@ enum rl_claim {
 
 /*
  * A socket's account, kept in its own storage; a child starts as a copy of its listener's. It begins 8 bytes into a
- * cache line. Packets have read the first line when a send is counted; what the events of a connection write is there
- * and in the line after it, which is `outgo` alone. 184 bytes fill what the kernel allocates for it.
+ * cache line. Packets come in on other CPUs than the process reads on: they read the first line, which sends and
+ * receives therefore leave as it is. What these write is in the second, which comes along with the first; of `outgo` the
+ * log lies in the third, as nobody waits for what is only stored. 184 bytes fill what the kernel allocates for it.
  */
 struct rl_socket {
 	__u32 owner; /* slot in `processes`, 0 for none */
@@ -308,23 +309,23 @@ struct rl_socket {
 	__u8 connected; /* this host connected it */
 	__u8 nameless;  /* unconnected UDP, read without asking who sent it: its packets tell */
 	__u8 noted;     /* enum rl_noted */
-	__u64 payload[RL_DIRECTIONS];
 	__u64 flow;       /* its flow, for the process in flow_owner; 0 for none */
-	__u32 copied_seq; /* TCP: what was received is counted up to here */
-	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
 	__u16 flow_owner; /* slot */
 	__u16 peer_port;  /* unconnected UDP: whom it spoke with last; where it is nameless, who sent it a packet last */
+	__u16 pending_since; /* 2^24 ns; 0 for never */
+	__u16 noted_port; /* UDP: where it was noted in rejected_datagrams; 0 for nowhere */
+	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener; UDP: network namespace */
+	__u32 urgent_seq; /* TCP: the last urgent byte that was left out of what was read */
+	__u8 peer_address[16]; /* as peer_port */
+	__u64 payload[RL_DIRECTIONS];
+	__u32 copied_seq; /* TCP: what was received is counted up to here */
 	__u8 copied_valid;
 	__u8 urgent_valid;
 	__u8 before_urgent; /* TCP: the next byte to read is an urgent one */
 	__u8 reserved;
 	struct rl_outgo outgo;
-	__u16 pending_since; /* 2^24 ns; 0 for never */
-	__u16 noted_port; /* UDP: where it was noted in rejected_datagrams; 0 for nowhere */
-	__u32 noted_in; /* rl_rejection.id of the entry that counts this listener; UDP: network namespace */
-	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
-	__u8 peer_address[16];
+	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */
 };
 
 struct rl_interface_key {

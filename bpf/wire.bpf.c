@@ -174,50 +174,78 @@ static __noinline int note_sender(struct __sk_buff *skb, struct rl_socket *s)
 
 	if (!s || !read_ends(skb, RL_RX, &ends) || ends.protocol != IPPROTO_UDP || !read_port(skb, RL_RX, &ends, &port))
 		return 0;
+	if (s->peer_port == port && same_address(s->peer_address, ends.address))
+		return 0; /* the reader, on another CPU, keeps the line */
 	__builtin_memcpy(s->peer_address, ends.address, 16);
 	s->peer_port = port;
 	return 0;
 }
 
+enum { PASS_OWNED = -1 };
+
+/*
+ * A packet of a socket that has no owner, or has its listener's. Returns what the hook is to answer, or PASS_OWNED where
+ * the packet is the owner's after all: it came to the listener itself, or is the first of an MPTCP subflow. PASS_OWNED
+ * less a slot where a policy may hold that process, whose subflow it is.
+ */
+static __noinline int count_unowned(struct __sk_buff *skb, struct rl_socket *s, enum rl_direction direction, __u64 bytes,
+				    __u64 packets)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (!sk)
+		return PASS;
+	if (s && s->owner != KERNEL_SLOT && sk->state == TCP_LISTEN)
+		return PASS_OWNED;
+	__u32 slot = mptcp_owner(sk);
+	struct rl_process *p = get_process(slot);
+	if (s && s->owner != KERNEL_SLOT) {
+		if (slot != KERNEL_SLOT && p) {
+			claim(s, slot, p, RL_CLAIM_TOUCHED);
+			return PASS_OWNED;
+		}
+		wait_for_owner(s, direction, bytes, packets);
+	} else if (slot != KERNEL_SLOT && p) {
+		if (p->policies && s)
+			return PASS_OWNED - (int)slot; /* hold_packet() is inline, and large: it has one caller */
+		count_wire(p, direction, bytes, packets);
+	} else {
+		bool is_claimed = s && s->claim != RL_CLAIM_NONE;
+		count_unattributed(is_claimed ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, bytes, packets);
+	}
+	return PASS;
+}
+
+/*
+ * Laid out for the packet of a socket whose owner is known: what that does lies in one piece, as super-packets push the
+ * programs out of the nearest cache, too.
+ */
 static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction direction)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct packet packet;
-	struct rl_process *p;
 
 	if (!sk)
-		return 1;
-	measure(skb, direction, &packet);
+		return PASS;
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!s || s->owner == KERNEL_SLOT) {
-		__u32 slot = mptcp_owner(sk);
-		p = slot != KERNEL_SLOT ? get_process(slot) : NULL;
-		if (!p) {
-			count_unattributed(s && s->claim != RL_CLAIM_NONE ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, packet.bytes,
-					   packet.packets);
+	measure(skb, direction, &packet);
+	int answer = PASS_OWNED;
+	if (unlikely(!s || s->owner == KERNEL_SLOT || s->claim == RL_CLAIM_LISTENER)) {
+		answer = count_unowned(skb, s, direction, packet.bytes, packet.packets);
+		if (answer > PASS_OWNED || !s)
 			return PASS;
-		}
-	} else {
-		if (s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
-			__u32 slot = mptcp_owner(sk);
-			p = get_process(slot);
-			if (slot != KERNEL_SLOT && p)
-				claim(s, slot, p, RL_CLAIM_TOUCHED);
-			else {
-				wait_for_owner(s, direction, packet.bytes, packet.packets);
-				return PASS;
-			}
-		}
-		if (direction == RL_RX && s->nameless)
-			note_sender(skb, s);
-		p = get_process(s->owner);
-		if (!p || p->generation != s->owner_generation) {
-			count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
-			return PASS;
-		}
 	}
-	int verdict = s && p->policies ? hold_packet(skb, s, p->policies, direction) : PASS;
-	if (!(verdict & PASS)) /* it never crosses the IP layer */
+	if (direction == RL_RX && unlikely(s->nameless))
+		note_sender(skb, s);
+	struct rl_process *p = get_process(answer == PASS_OWNED ? s->owner : PASS_OWNED - answer);
+	if (unlikely(!p || (answer == PASS_OWNED && p->generation != s->owner_generation))) {
+		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
+		return PASS;
+	}
+	int verdict = PASS;
+	if (unlikely(p->policies))
+		verdict = hold_packet(skb, s, p->policies, direction);
+	if (unlikely(!(verdict & PASS))) /* it never crosses the IP layer */
 		return direction == RL_TX ? verdict : DROP;
 	count_wire(p, direction, packet.bytes, packet.packets);
 	return direction == RL_TX ? verdict : PASS;
