@@ -15,13 +15,15 @@ const POOL_MEMBER_CONSERVED = 0.5;
 
 /**
  * Stale credit joins exchanges that have nothing to do with each other, but a relay that holds data has lags like it;
- * a bridge may be all that there is yet. So judged with such pairs and again without, and what relays in any view relays.
+ * a bridge may be all that there is yet. What compression leaves over pays for what a flow sends later by itself, and so
+ * joins both ways of one exchange. So judged with such pairs and again without, and what relays in any view relays.
  */
 export function judgeEvidence(evidence: Evidence): Finding[] {
   const edges = edgesOf(evidence);
   const findings = judgeExchanges(exchanges(edges));
   const fresh = edges.filter((edge) => !isStale(edge));
-  const views: (readonly Edge[])[] = fresh.length < edges.length ? [fresh] : [];
+  const passedOn = edges.filter(({ pair }) => pair.source !== pair.destination);
+  const views: (readonly Edge[])[] = [fresh, passedOn].filter((view) => view.length < edges.length);
   for (const view of [edges, ...views]) {
     const apart = withoutBridges(view);
     if (apart.length < view.length) views.push(apart);

@@ -73,7 +73,6 @@ const OTHER_RUN_AUC = 0.92;
 /** The same for constant rates: the one phase of two clocks is below 1 - p with probability p. */
 const SOME_RUN_PERIODIC_AUC = 0.97;
 const OTHER_RUN_PERIODIC_AUC = 0.99;
-/** A direction that follows only weakly: better than chance, or soon after. */
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
 
@@ -116,6 +115,8 @@ const COMPRESSED_MIN_BYTES = 65_536;
 const COMPRESSED_MIN_MESSAGE = 512;
 /** One direction is packed as much as the other is unpacked: the product of their ratios is one. */
 const COMPRESSION_BALANCE: readonly [number, number] = [0.8, 1.25];
+/** What leftovers pay for comes late, and at a constant pace that proves nothing: then the ratios must be the same. */
+const COMPRESSION_BALANCE_OF_BEATS: readonly [number, number] = [0.98, 1.02];
 
 /** The first one that holds decides. */
 export const RULES: readonly Rule[] = [
@@ -195,7 +196,10 @@ export const RULES: readonly Rule[] = [
     kind: 'compressed',
     why: 'what comes in goes out right after, packed one way and unpacked the other by the same ratio',
     holds: ({ main, twoWay }) =>
-      twoWay && main.every((d) => isPacked(d) && followsWeakly(d)) && main.some(follows) && isBalanced(main),
+      twoWay &&
+      main.every((d) => isPacked(d) && isNear(d)) &&
+      main.some(follows) &&
+      isBalanced(main, main.every(followsWeakly) ? COMPRESSION_BALANCE : COMPRESSION_BALANCE_OF_BEATS),
   },
   { verdict: 'none', kind: 'undecided', why: 'what goes out is not what came in', holds: () => true },
 ];
@@ -287,9 +291,12 @@ function isOfSmallMessages({ received, receives }: Direction): boolean {
 }
 
 function followsWeakly(direction: Direction): boolean {
-  if (follows(direction)) return true;
-  const { auc, lagP75Ms, periodic } = direction;
-  return (auc >= WEAK_AUC || lagP75Ms <= SOON_MS) && (!periodic || isBulkOfOneRun(direction));
+  return follows(direction) || (isNear(direction) && (!direction.periodic || isBulkOfOneRun(direction)));
+}
+
+/** Better than chance, or soon after. */
+function isNear({ auc, lagP75Ms }: Direction): boolean {
+  return auc >= WEAK_AUC || lagP75Ms <= SOON_MS;
 }
 
 /** Answers of a few bursts each may seem to keep time; they aren't what constant phases of two clocks could explain. */
@@ -369,11 +376,11 @@ function isPacked(direction: Direction): boolean {
   );
 }
 
-function isBalanced(main: readonly Direction[]): boolean {
+function isBalanced(main: readonly Direction[], balance: readonly [number, number]): boolean {
   const packing = main.filter((d) => d.receivedShare < d.sentShare);
   const unpacking = main.filter((d) => d.receivedShare >= d.sentShare);
   if (packing.length === 0 || unpacking.length === 0) return false;
-  return isWithin(volumeRatio(packing) * volumeRatio(unpacking), COMPRESSION_BALANCE);
+  return isWithin(volumeRatio(packing) * volumeRatio(unpacking), balance);
 }
 
 function volumeRatio(directions: readonly Direction[]): number {

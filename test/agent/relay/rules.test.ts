@@ -25,6 +25,7 @@ const THREADS: Overrides = { auc: 0.97, sameRunShare: 0 };
 /** Keys: 36 bytes of framing each, and sizes that follow. */
 const TYPED: Overrides = { received: 5_000, sent: 8_600, receives: 100, sizes: { slope: 1, correlation: 0.95 } };
 const PACKED: Overrides = { received: 2_000_000, sent: 1_000_000, receives: 300, auc: 0.9 };
+const PACKED_LATE: Overrides = { ...PACKED, auc: 0.64, lagP75Ms: 50, periodic: true, sameRunShare: 0.5 };
 const UNPACKED: Overrides = { received: 1_000_000, sent: 2_000_000, receives: 300, auc: 0.9 };
 
 /** Voice of 160 bytes, in no step with what was heard. */
@@ -181,6 +182,9 @@ const CASES: [string, Overrides[], string][] = [
   ['packed and unpacked', [PACKED, UNPACKED], 'relay compressed'],
   ['packed one way only', [PACKED], 'none undecided'],
   ['packed more than unpacked', [PACKED, { ...UNPACKED, sent: 1_400_000 }], 'none undecided'],
+  ['packed at a constant pace, leftovers of which pay late', [PACKED_LATE, UNPACKED], 'relay compressed'],
+  ['... by another ratio than it is unpacked', [{ ...PACKED_LATE, sent: 1_050_000 }, UNPACKED], 'none undecided'],
+  ['... and unpacked as late', [PACKED_LATE, { ...PACKED_LATE, ...UNPACKED, auc: 0.64 }], 'none undecided'],
   ['packed, with some of it not matched', [{ ...PACKED, moved: 900_000 }, UNPACKED], 'none undecided'],
   [
     'packed, too little of it',
