@@ -1,5 +1,5 @@
 import { type RlTotals, RlUnattributed } from '../bpf/layouts.ts';
-import { clamp, type Seen, type SeenSpan } from './interface-books.ts';
+import { clamp, type Seen, type SeenSpan } from './device-figures.ts';
 import type { Direction, UnattributedTraffic } from './readings.ts';
 
 /** What the kernel's row is made from, for one direction. */

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { asCountedBy, clamp, nothingSeen, type Seen } from '../../agent/interface-books.ts';
+import { asCountedBy, clamp, nothingSeen, type Seen } from '../../agent/device-figures.ts';
 import type { RlInterfaceName } from '../../bpf/layouts.ts';
 import { ipBytes, makeBooks, nothing, PACKET } from './fake-books.ts';
 import { type Device, makeDevice, type Passing } from './fake-interfaces.ts';

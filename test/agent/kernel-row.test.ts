@@ -1,5 +1,5 @@
 import t from 'tap';
-import { nothingSeen, type Seen } from '../../agent/interface-books.ts';
+import { nothingSeen, type Seen } from '../../agent/device-figures.ts';
 import {
   type Amount,
   COUNTED_REASONS,
