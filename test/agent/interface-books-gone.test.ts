@@ -2,6 +2,19 @@ import t from 'tap';
 import { type BooksHarness, ipBytes, makeBooks, nothing, PACKET } from './fake-books.ts';
 import { type Device, type FakeNamespaces, keyOf, makeDevice } from './fake-interfaces.ts';
 
+/** Books with two interfaces whose lines share a place, each on a CPU of its own; a packet has passed each. */
+function makeNeighbours(): BooksHarness & { goes: Device; busy: Device } {
+  const harness = makeBooks();
+  const { kernel, namespaces, books } = harness;
+  const goes = makeDevice({ ifindex: 2, name: 'goes' });
+  const busy = makeDevice({ ifindex: 2 + 256, name: 'busy' });
+  for (const device of [goes, busy]) namespaces.set(device);
+  kernel.pass(goes, 'rx', { ...PACKET, cpu: 0 });
+  kernel.pass(busy, 'rx', { ...PACKET, cpu: 1 });
+  books.begin();
+  return { ...harness, goes, busy };
+}
+
 t.test('what passed an interface that is gone stays in the sum, across a restart too', async (t) => {
   for (const [title, leave] of [
     ['the interface is gone', (namespaces: FakeNamespaces, device: Device) => namespaces.remove(device)],
@@ -134,13 +147,7 @@ t.test('a namespace that cannot be read just now is asked again later', async (t
 });
 
 t.test('lines that share their place with a busy interface on another CPU are left alone', async (t) => {
-  const { kernel, namespaces, books } = makeBooks();
-  const goes = makeDevice({ ifindex: 2, name: 'goes' });
-  const busy = makeDevice({ ifindex: 2 + 256, name: 'busy' });
-  for (const device of [goes, busy]) namespaces.set(device);
-  kernel.pass(goes, 'rx', { ...PACKET, cpu: 0 });
-  kernel.pass(busy, 'rx', { ...PACKET, cpu: 1 });
-  books.begin();
+  const { kernel, namespaces, books, goes, busy } = makeNeighbours();
   namespaces.remove(goes);
   for (let round = 0; round < 2; round++) {
     books.forgetGone();
@@ -183,13 +190,7 @@ t.test('an interface that comes back under its old index is accounted for again'
 });
 
 t.test('an interface that comes back before its lines could be cleared loses nothing', async (t) => {
-  const { kernel, namespaces, books, restart } = makeBooks();
-  const goes = makeDevice({ ifindex: 2, name: 'goes' });
-  const busy = makeDevice({ ifindex: 2 + 256, name: 'busy' });
-  for (const device of [goes, busy]) namespaces.set(device);
-  kernel.pass(goes, 'rx', { ...PACKET, cpu: 0 });
-  kernel.pass(busy, 'rx', { ...PACKET, cpu: 1 });
-  books.begin();
+  const { kernel, namespaces, books, restart, goes, busy } = makeNeighbours();
   namespaces.remove(goes);
   books.forgetGone();
   namespaces.set(goes);
