@@ -37,12 +37,11 @@ async function policies(agent: Agent): Promise<PolicyReading[]> {
 async function connectBy(shell: string, port: number, uid = 0): Promise<string> {
   const user = ['--reuid', String(uid), '--regid', String(uid), '--clear-groups'];
   const script = `exec 3<>/dev/tcp/127.0.0.1/${port} && echo connected`;
-  // By a socket as its input bash would take itself for a remote shell, and read the user's start-up file.
-  const stdio = ['ignore', 'pipe', 'pipe'] as const;
   const child = spawn('setpriv', [...user, shell, '--norc', '-c', script], {
     cwd: '/',
     env: { LC_ALL: 'C' },
-    stdio: [...stdio],
+    // By a socket as its input bash would take itself for a remote shell, and read the user's start-up file.
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));

@@ -213,12 +213,14 @@ t.test('so they are where the sockets are older than the accounting', limits, as
 t.test('what another program refuses on its way out crossed nothing', limits, async (t) => {
   const programs = await buildPrograms();
   await using agent = await Agent.start();
-  using _refusing = new RefusingCgroup();
+  using cgroup = new RefusingCgroup();
   for (const it of [
     stream('TCP', { bytes: 300_000 }),
     stream('TCP over IPv6', { bytes: 300_000, listen: '{server6}' }),
   ]) {
+    const { refused } = cgroup;
     const sides = await settle(t, () => measure(agent, it, programs));
+    t.ok(cgroup.refused > refused, `${it.title}: some were refused`);
     for (const { processes, crossed } of sides) t.same(processes, crossed, it.title);
   }
 });
