@@ -84,6 +84,10 @@ export class RelayProcess {
   private changed = false;
   private evaluatedAtMs = 0;
   private evaluatedAtEnd = false;
+  private readonly knownToStore: Known = {
+    isOther: ({ id }) => this.folded.has(id) || this.ruledPairsOf(id).some(({ kind }) => kind !== 'stored'),
+    isFound: (from, to) => this.ruled.has(pairKey(from.id, to.id)),
+  };
 
   constructor(key: string, pid: number, name: string) {
     this.key = key;
@@ -153,11 +157,6 @@ export class RelayProcess {
       ...(stored ? [{ finding: stored, fromMs: 0 }] : []),
     ];
   }
-
-  private readonly knownToStore: Known = {
-    isOther: ({ id }) => this.folded.has(id) || this.ruledPairsOf(id).some(({ kind }) => kind !== 'stored'),
-    isFound: (from, to) => this.ruled.has(pairKey(from.id, to.id)),
-  };
 
   private judgeView(view: Evidence, fromMs: number): Dated[] {
     return proveVerbatim(judgeEvidence(view), this.prints.sums, view).map((finding) => ({ finding, fromMs }));

@@ -54,9 +54,12 @@ export interface Known {
 }
 
 export function findStored({ flows }: Evidence, { isOther, isFound }: Known): Finding | null {
-  const candidates = [...flows.values()].filter((flow) => flow.protocol === 'tcp' && !isOther(flow));
-  const left = candidates.filter(({ opened, received, sent }) => opened === 'accepted' && isOneWay(received, sent));
-  const sent = candidates.filter((flow) => flow.opened === 'connected' && isOneWay(flow.sent, flow.received));
+  const tcp = [...flows.values()].filter(({ protocol }) => protocol === 'tcp');
+  // Asked last whether it relays otherwise: next to no flow gets so far.
+  const left = tcp.filter((flow) => flow.opened === 'accepted' && isOneWay(flow.received, flow.sent) && !isOther(flow));
+  const sent = tcp.filter(
+    (flow) => flow.opened === 'connected' && isOneWay(flow.sent, flow.received) && !isOther(flow),
+  );
   if (left.length < MIN_LETTERS || sent.length < MIN_LETTERS) return null;
   const letters = left.slice(-MOST);
   const forwarded = sent.slice(-MOST);
