@@ -7,8 +7,8 @@
  * Hooks:  hold_packet(), called by wire.bpf.c for packets of processes that have policies.
  * Cost:   nothing for a process without policies but one test; two look-ups and four atomic additions for others. Inline:
  *         a call and its return, guarded as they are, would cost as much as a look-up.
- * Blind:  MPTCP's subflows and packets without an owner are not held. A multiplexed connection that carries both own
- *         and relayed traffic is held whole once it is ruled.
+ * Blind:  packets without an owner are not held; MPTCP's subflows are, but not paced: what is beyond the bucket is
+ *         dropped. A multiplexed connection that carries both own and relayed traffic is held whole once it is ruled.
  */
 
 #define TCP_SYN 0x02

@@ -162,7 +162,7 @@ struct {
 	__type(value, struct rl_policy);
 } policies SEC(".maps");
 
-/* Programs that nobody is held for before the agent has looked; by name or path, hashed as rl_policy has them. */
+/* Programs that no policy holds before the agent has looked; by name or path, hashed as rl_policy has them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
