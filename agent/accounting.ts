@@ -21,15 +21,13 @@ import {
   HOLD_CONNECTIONS,
   HOOKS,
   type Hook,
-  REJECT_LOOKUP,
   SETTLE_SOCKETS,
 } from './hooks.ts';
+import { loadPrograms, OBJECT } from './load-programs.ts';
 import type { MissingFeature } from './readings.ts';
 
 // `import` would read all that node:crypto exports, and so load WebCrypto.
 const { createHash } = process.getBuiltinModule('node:crypto');
-
-const OBJECT = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
 
 /** All that the agent reads or writes; pinned under their names. `totals` comes last: its pin says that all is there. */
 const MAPS = [
@@ -174,7 +172,7 @@ export class Accounting implements Disposable {
 
 function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFeature[] {
   const optional = [...HOOKS, ...ENFORCEMENT].filter(({ required }) => !required).map(({ program }) => program);
-  const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional, { skip: [REJECT_LOOKUP] });
+  const { object, unsupported } = loadPrograms(optional);
   using loaded = object;
   const missing: MissingFeature[] = [];
   for (const [program, { reason }] of unsupported) missing.push(describeMissing(program, reason));

@@ -461,6 +461,10 @@ struct sk_buff {
 	unsigned char *data;
 };
 
+struct sk_buff___before_6_2 {
+	u8 vlan_present : 1;
+};
+
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;
