@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { BpfError } from '../bpf/errors.ts';
 import { libbpf } from '../bpf/libbpf.ts';
 import { Accounting } from './accounting.ts';
-import { ENFORCEMENT, HOOKS } from './hooks.ts';
-import { loadPrograms } from './load-programs.ts';
+import { ENFORCEMENT } from './hooks.ts';
+import { hooksHere, loadPrograms } from './load-programs.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 
 /** What it is told where no agent answers. */
@@ -72,11 +72,10 @@ function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
 /** Asks the kernel about every program, without attaching any. */
 function examineHooks(): Finding[] {
   try {
-    const hooks = [...HOOKS, ...ENFORCEMENT];
-    const all = hooks.map(({ program }) => program);
-    const { object, unsupported } = loadPrograms(all);
+    const hooks = hooksHere();
+    const { object, unsupported } = loadPrograms(hooks, () => true);
     using loaded = object;
-    return hooks.map(({ program, consequence }) => {
+    return [...hooks, ...ENFORCEMENT].map(({ program, consequence }) => {
       const refused = unsupported.get(program);
       const { section } = loaded.program(program);
       const detail = refused ? `${consequence} (${refused.reason})` : section;

@@ -22,4 +22,11 @@ int reach_thread(struct bpf_sock *sk)
 	return !value || *value == 0;
 }
 
+/* Sends and receives tell what they returned: kernel 6.3. */
+SEC("tp_btf/sock_send_length")
+int trace_lengths(void *context)
+{
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -37,11 +37,12 @@ static __always_inline void claim(struct rl_socket *s, __u32 slot, struct rl_pro
 	settle_pending(s, p);
 }
 
-static __noinline enum rl_protocol protocol_of(__u16 protocol)
+/* A raw socket has the number of the protocol that it listens to. */
+static __noinline enum rl_protocol protocol_of(__u16 type, __u16 protocol)
 {
-	if (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
+	if (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
 		return RL_TCP;
-	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ? RL_UDP : RL_OTHER;
+	return type == SOCK_DGRAM && (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE) ? RL_UDP : RL_OTHER;
 }
 
 /* Private: RFC 1918, 3927 (link-local), 6598 (carrier-grade NAT), multicast and broadcast. */
@@ -99,8 +100,9 @@ static __always_inline void describe(struct rl_socket *s, struct sock *sk)
 {
 	enum rl_scope scope;
 
-	s->protocol = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET ? RL_OTHER
-									     : protocol_of(BPF_CORE_READ(sk, sk_protocol));
+	s->protocol = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET
+			      ? RL_OTHER
+			      : protocol_of(BPF_CORE_READ(sk, sk_type), BPF_CORE_READ(sk, sk_protocol));
 	if (scope_of_peer(sk, &scope))
 		s->scope[RL_RX] = s->scope[RL_TX] = scope;
 }
@@ -134,7 +136,7 @@ static __always_inline void own(struct bpf_sock *sk, enum rl_claim how)
 	if (!p)
 		return;
 	if (s->claim == RL_CLAIM_NONE) {
-		s->protocol = protocol_of(sk->protocol);
+		s->protocol = protocol_of(sk->type, sk->protocol);
 		s->scope[RL_RX] = s->scope[RL_TX] = RL_PUBLIC;
 	}
 	if (s->owner != slot || s->claim != RL_CLAIM_TOUCHED)
