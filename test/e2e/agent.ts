@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Process, Status } from '../../agent/readings.ts';
 import { atEnd } from './at-end.ts';
 import type { Exit } from './hosts.ts';
+import { patience } from './patience.ts';
 
 const program = join(import.meta.dirname, '../../relayledger');
 
@@ -123,13 +124,12 @@ export class Agent implements AsyncDisposable {
       this.#ended = `${signal ?? code}`;
       if (this.#child === child) this.#child = undefined;
     });
-    for (const end = Date.now() + 30_000; Date.now() < end && this.#child === child; await sleep(20)) {
+    for (const end = Date.now() + patience(30_000); Date.now() < end && this.#child === child; await sleep(20)) {
       const ready = await fetch(`http://127.0.0.1:${this.#port}/readyz`).catch(() => undefined);
       await ready?.arrayBuffer();
       if (ready?.ok) return;
     }
-    const state =
-      this.#child === child ? 'is not ready after 30 s' : `ended with ${child.exitCode ?? child.signalCode}`;
+    const state = this.#child === child ? 'is not ready in time' : `ended with ${child.exitCode ?? child.signalCode}`;
     throw new Error(`the agent ${state}:\n${this.log().split('\n').slice(-20).join('\n')}`);
   }
 
@@ -199,7 +199,7 @@ export class Agent implements AsyncDisposable {
     const pause = 1000 * (this.#options.interval ?? 0.2) + 50;
     let rows: Process[] = [];
     let last = '';
-    for (let still = 0, end = Date.now() + 5000; still < 3 && Date.now() < end; await sleep(pause)) {
+    for (let still = 0, end = Date.now() + patience(5000); still < 3 && Date.now() < end; await sleep(pause)) {
       rows = (await this.processes()).filter(concerns);
       const now = JSON.stringify(rows.map((row) => [row.pid, row.startedAt, row.exitedAt, row.name, row.traffic]));
       still = now === last ? still + 1 : 0;
@@ -232,7 +232,7 @@ export async function run(
   const command = [...withoutTap, ...user, program, ...commandArguments];
   const child = spawn('env', command, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 20_000,
+    timeout: patience(20_000),
     killSignal: 'SIGKILL',
   });
   let output = '';

@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { atEnd } from './at-end.ts';
+import { patience } from './patience.ts';
 import { removeLeftOvers, removeNamespace } from './test-namespaces.ts';
 
 const execute = promisify(execFile);
@@ -156,7 +157,7 @@ export class Hosts implements AsyncDisposable {
 async function hold(name: string, netns: number): Promise<number> {
   const command = ['--pdeathsig', 'KILL', 'nsenter', `--net=/run/netns/${name}`, 'sleep', 'infinity'];
   const { pid } = spawn('setpriv', command, { stdio: 'ignore' }).on('error', () => undefined);
-  for (const end = Date.now() + 10_000; pid !== undefined && Date.now() < end; await sleep(2)) {
+  for (const end = Date.now() + patience(10_000); pid !== undefined && Date.now() < end; await sleep(2)) {
     if (statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino === netns) return pid;
   }
   throw new Error(`no process could be started in ${name}`);
@@ -203,7 +204,7 @@ export function start(
 
 /** Waits for a listening or bound socket by asking the kernel; a test connection would be traffic of its own. */
 export async function waitForPort(host: Host, protocol: 'tcp' | 'udp', port: number): Promise<void> {
-  for (const end = Date.now() + 10_000; Date.now() < end; await sleep(20)) {
+  for (const end = Date.now() + patience(10_000); Date.now() < end; await sleep(20)) {
     const { stdout } = await execute('ss', [
       '--net',
       host.name,
@@ -237,7 +238,8 @@ export async function waitForFile(path: string, running: Running): Promise<void>
   running.done.then(() => {
     ended = true;
   });
-  for (const end = Date.now() + 10_000; Date.now() < end && !ended; await sleep(3)) if (existsSync(path)) return;
+  for (const end = Date.now() + patience(10_000); Date.now() < end && !ended; await sleep(3))
+    if (existsSync(path)) return;
   if (!existsSync(path))
     throw new Error(`a program ${ended ? 'ended' : 'did not come so far as'} to be ready (${path})`);
 }

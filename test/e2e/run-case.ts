@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { atEnd } from './at-end.ts';
 import type { Case } from './cases.ts';
 import { type Hosts, makeFile, type Running, start, waitForFile } from './hosts.ts';
+import { patience } from './patience.ts';
 import { readTruths, type Truth } from './truth.ts';
 
 /** The programs' way to say that the kernel lacks what they need (programs/truth.h). */
@@ -148,7 +149,7 @@ class Run implements PausedCase {
 
   /** Daemons end later than the programs that were started. */
   async #truths(): Promise<Truth[]> {
-    for (const end = Date.now() + 10_000; ; await sleep(10)) {
+    for (const end = Date.now() + patience(10_000); ; await sleep(10)) {
       const truths = readTruths(`${this.#path}.truth`);
       if (truths.length === this.#case.truths) return truths;
       if (truths.length > this.#case.truths || Date.now() > end) {

@@ -10,6 +10,7 @@ import { buildPrograms } from './build.ts';
 import { type Case, datagram, olderSockets, stream } from './cases.ts';
 import { type Host, Hosts, interfaceCounters, start, waitForFile } from './hosts.ts';
 import { type Advance, advanceBetween, MachineBooks } from './machine-books.ts';
+import { patience } from './patience.ts';
 import { RefusingCgroup } from './refusing-cgroup.ts';
 import { Ground, type PausedCase } from './run-case.ts';
 import { named, ownedByProcesses, ownedByTheKernelToo, superPackets } from './wire-cases.ts';
@@ -138,7 +139,7 @@ async function settle<Side extends { processes: Sum; crossed: Sum }>(
   return sides;
 }
 
-const limits = { timeout: 280_000 };
+const limits = { timeout: patience(280_000) };
 
 t.test(
   'wire bytes and packets of all processes are equal to the interface counters less link headers',
