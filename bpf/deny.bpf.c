@@ -84,14 +84,20 @@ static __always_inline bool may_refuse(__u64 held_to, enum rl_direction directio
 	return false;
 }
 
-/* The policy that rejects what comes to this port; 0 for none. */
-static __always_inline __u32 rejecting_policy(__u64 held_to, __u32 port)
+/* Whether it answers who calls this port by a refusal. */
+static __always_inline bool rejects_at(struct rl_policy *policy, __u32 port)
 {
 	const __u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
 
+	return (policy->flags & wanted) == wanted && is_port_meant(policy, port);
+}
+
+/* The policy that rejects what comes to this port; 0 for none. */
+static __always_inline __u32 rejecting_policy(__u64 held_to, __u32 port)
+{
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		struct rl_policy *policy = policy_at(held_to, place);
-		if (policy && (policy->flags & wanted) == wanted && is_port_meant(policy, port))
+		if (policy && rejects_at(policy, port))
 			return policy_number(held_to, place);
 	}
 	return 0;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { pinPath } from '../../../agent/accounting.ts';
-import { DESTROY_TCP, DESTROY_UDP } from '../../../agent/hooks.ts';
+import { DESTROY_TCP, DESTROY_UDP, PACE_CONNECTIONS } from '../../../agent/hooks.ts';
 import type { KernelDeny, ProcessSlot } from '../../../agent/policies/enforcer.ts';
 import { unpin } from '../../../bpf/pin.ts';
 import { waitForPort } from '../hosts.ts';
@@ -141,6 +141,23 @@ t.test('a rejected port stays so for the second who listens on it, and is nobody
   ground.enforcer.assign(second, ['test']);
   ground.enforcer.pace();
   t.same(await ask(), ['ECONNREFUSED'], 'and rejected once more');
+});
+
+t.test('a policy that rejects fewer ports lets callers in before the agent has been round', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const { client, server } = ground.hosts;
+  const answering = ground.start(server, 'dialogue', 'denied', ['answer', '6000']);
+  await waitForPort(server, 'tcp', 6000);
+  const reject: KernelDeny = { ...inbound, how: 'reject' };
+  ground.enforcer.install(policy({ deny: reject }));
+  ground.enforcer.assign(await ground.process(answering.pid), ['test']);
+  ground.enforcer.pace();
+  t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ECONNREFUSED']);
+  unpin(pinPath(ground.bpffs, 'links', PACE_CONNECTIONS));
+  ground.enforcer.install(policy({ deny: { ...reject, firstPort: 7000, lastPort: 7400 } }));
+  t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok'], 'outside the ports that are rejected');
+  ground.enforcer.install(policy({ deny: { ...reject, firstPort: 6000, lastPort: 6000 } }));
+  t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ECONNREFUSED'], 'inside them');
 });
 
 t.test('strangers’ datagrams that are rejected are answered by an ICMP error; known peers go on', async (t) => {
