@@ -155,7 +155,11 @@ t.test('a policy that rejects fewer ports lets callers in before the agent has b
   t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ECONNREFUSED']);
   unpin(pinPath(ground.bpffs, 'links', PACE_CONNECTIONS));
   ground.enforcer.install(policy({ deny: { ...reject, firstPort: 7000, lastPort: 7400 } }));
-  t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok'], 'outside the ports that are rejected');
+  t.same(
+    await ground.ask(client, 'asker', 'tcp', server.address4, 6000),
+    ['ok'],
+    'outside the ports that are rejected',
+  );
   ground.enforcer.install(policy({ deny: { ...reject, firstPort: 6000, lastPort: 6000 } }));
   t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ECONNREFUSED'], 'inside them');
 });
