@@ -36,9 +36,9 @@ static __always_inline struct rl_allowance *get_allowance(struct rl_policy *poli
 	return direction == RL_RX ? &policy->allowances[RL_RX] : &policy->allowances[RL_TX];
 }
 
-static __always_inline struct rl_share *get_share(struct rl_held *held, enum rl_direction direction)
+static __always_inline struct rl_share *get_share(struct rl_held *held, enum rl_direction direction, __u32 place)
 {
-	return direction == RL_RX ? &held->shares[RL_RX] : &held->shares[RL_TX];
+	return direction == RL_RX ? &held->shares[RL_RX][place] : &held->shares[RL_TX][place];
 }
 
 struct path_hash {
