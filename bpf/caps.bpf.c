@@ -207,8 +207,11 @@ static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share 
 		begin_allowance(a, rate, parcel->now);
 	__u64 ends = a->epoch_ends_ns;
 	if ((__s64)(parcel->now - ends) >= 0 &&
-	    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel->now + SECOND_NS) == ends)
+	    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel->now + SECOND_NS) == ends) {
+		if (is_over(policy))
+			return 0;
 		end_epoch(a, rate, parcel->now);
+	}
 	if (own->epoch != a->epoch + 1)
 		join(a, own, parcel);
 	if (!has_allowance(a, own, direction, parcel)) {

@@ -30,7 +30,7 @@ enum { LET_BE = 0, DENIED = 1, SPENT_QUOTA = 2 };
 static __always_inline int refusal_of(struct rl_policy *policy, __u32 flag, __u16 port)
 {
 	if (policy->flags & flag && is_port_meant(policy, port))
-		return DENIED;
+		return is_over(policy) ? LET_BE : DENIED;
 	return is_spent(policy) && !(policy->flags & RL_POLICY_RELAY) ? SPENT_QUOTA : LET_BE;
 }
 
@@ -89,7 +89,7 @@ static __always_inline bool rejects_at(struct rl_policy *policy, __u32 port)
 {
 	const __u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
 
-	return (policy->flags & wanted) == wanted && is_port_meant(policy, port);
+	return (policy->flags & wanted) == wanted && is_port_meant(policy, port) && !is_over(policy);
 }
 
 /* The policy that rejects what comes to this port; 0 for none. */

@@ -70,13 +70,13 @@ struct rl_allowance {
 
 struct rl_policy {
 	/* Written by the agent. */
-	enum rl_policy_flag flags; /* any of them; 0: free */
+	enum rl_policy_flag flags; /* any of them; 0: free, as the kernel writes when it has expired */
 	__u16 first_port;
 	__u16 last_port;
 	struct rl_limit limits[2]; /* the second one counts while the quota is used up */
 	__u64 quota_bytes;
 	__u64 quota_period_ns; /* 0: the agent sets each end */
-	__u64 reserved;
+	__u64 expires_ns; /* CLOCK_BOOTTIME; 0: never */
 	enum rl_early_term early_terms;
 	__u32 early_uid;
 	__u64 early_executable; /* hashes of the path as rl_process_details has it */

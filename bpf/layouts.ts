@@ -723,6 +723,7 @@ export interface RlPolicy {
   readonly limits: readonly RlLimit[];
   readonly quotaBytes: number;
   readonly quotaPeriodNs: bigint;
+  readonly expiresNs: bigint;
   readonly earlyTerms: RlEarlyTerm;
   readonly earlyUid: number;
   readonly earlyExecutable: number;
@@ -746,6 +747,7 @@ export const RL_POLICY_OFFSET = {
   limits: 8,
   quotaBytes: 40,
   quotaPeriodNs: 48,
+  expiresNs: 56,
   earlyTerms: 64,
   earlyUid: 68,
   earlyExecutable: 72,
@@ -769,6 +771,7 @@ export function readRlPolicy(view: DataView, offset: number): RlPolicy {
     limits: readArray(2, (i) => readRlLimit(view, offset + 8 + i * 16)),
     quotaBytes: readU64(view, offset + 40),
     quotaPeriodNs: view.getBigUint64(offset + 48, true),
+    expiresNs: view.getBigUint64(offset + 56, true),
     earlyTerms: view.getUint32(offset + 64, true) as RlEarlyTerm,
     earlyUid: view.getUint32(offset + 68, true),
     earlyExecutable: readU64(view, offset + 72),
@@ -1714,7 +1717,7 @@ export const layouts: readonly Layout[] = [
       limits: [8, 'struct rl_limit[2]'],
       quota_bytes: [40, 'u64'],
       quota_period_ns: [48, 'u64'],
-      reserved: [56, 'u64'],
+      expires_ns: [56, 'u64'],
       early_terms: [64, 'enum rl_early_term'],
       early_uid: [68, 'u32'],
       early_executable: [72, 'u64'],
