@@ -116,8 +116,9 @@ export class HostControl implements Control {
       if (isOther || (startedAtMs !== undefined && startedAtMs !== record.startedAtMs)) {
         throw new AgentError('PROCESS_CHANGED', `process ${pid} is not that one any more`);
       }
-      const ancestors = forced ? [] : sessionCarriers(this.#ancestorsOf(actor));
-      const protectedBy = forced ? null : killer.protects(record, ancestors);
+      const isCarrier = sessionCarriers(this.#ancestorsOf(actor)).some((carrier) => carrier.pid === pid);
+      const session = isCarrier ? "it carries the caller's session" : null;
+      const protectedBy = forced ? null : (killer.protects(record) ?? session);
       if (protectedBy) {
         const message = `process ${pid} (${record.name}) is protected: ${protectedBy}; use force and give a reason`;
         throw new AgentError('PROCESS_PROTECTED', message);
