@@ -166,6 +166,11 @@ export class Agent implements Readings, AsyncDisposable {
     return this.#ready;
   }
 
+  /** Polls now, unless that was done a moment ago: for what is asked about those who are there now. */
+  refresh(): void {
+    if (this.#elapsedMs() - this.#polledAtMs > FRESH_MS) this.#poll();
+  }
+
   hasApp(app: string): boolean {
     return this.#totals.hasApp(app);
   }
@@ -186,7 +191,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   process(pid: number): Process | undefined {
     if (pid === 0) return this.#kernel();
-    this.#refresh();
+    this.refresh();
     const known = this.#table.records().filter(({ tgid }) => tgid === pid);
     const candidates = [...known.map((record) => this.#description.of(record)), ...this.#totals.endedWithPid(pid)];
     // ISO times in UTC sort as text.
@@ -195,7 +200,7 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   sockets(pid?: number): Socket[] {
-    this.#refresh();
+    this.refresh();
     return this.#sockets.read(pid);
   }
 
@@ -204,13 +209,13 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   relays(): RelayReading[] {
-    this.#refresh();
+    this.refresh();
     const readings = this.#watch?.relays() ?? [];
     return readings.map(({ processKey, ...reading }) => ({ ...reading, app: this.#appOf(reading.pid, processKey) }));
   }
 
   apps(): App[] {
-    this.#refresh();
+    this.refresh();
     const live = [...this.#table.records()].filter(({ exitedAtMs }) => exitedAtMs === null);
     const processes = Map.groupBy(live, ({ app }) => app);
     const relays = this.#relaysByApp();
@@ -309,10 +314,6 @@ export class Agent implements Readings, AsyncDisposable {
     return Number(this.#options.clock.bootNs() / 1_000_000n);
   }
 
-  #refresh(): void {
-    if (this.#elapsedMs() - this.#polledAtMs > FRESH_MS) this.#poll();
-  }
-
   #poll(): void {
     const begin = process.hrtime.bigint();
     this.#options.users.refresh();
@@ -404,7 +405,7 @@ export class Agent implements Readings, AsyncDisposable {
   }
 
   #countSockets(): Map<string, Map<string, number>> {
-    this.#refresh();
+    this.refresh();
     return this.#sockets.count((app) => (this.#budget.has(app) ? app : 'other'));
   }
 }

@@ -64,6 +64,8 @@ export interface ControlOptions {
   audit: Audit;
   history: HistoryRecords;
   nowMs: () => number;
+  /** Looks who is there now: what follows is about those who came since the last poll, too. */
+  refresh: () => void;
   /** The live process with this pid that has touched the network. */
   find: (pid: number) => ProcessRecord | undefined;
   readProcess?: (pid: number) => ProcStat | undefined;
@@ -81,15 +83,18 @@ export class HostControl implements Control {
   }
 
   policies(): PolicyReading[] {
+    this.#options.refresh();
     return this.#options.policies.list();
   }
 
   policy(name: string): PolicyReading {
+    this.#options.refresh();
     return this.#options.policies.get(name);
   }
 
   putPolicy({ name, policy, dryRun, forced, reason }: PutPolicy, actor: Actor): PolicyReading {
-    const { policies } = this.#options;
+    const { policies, refresh } = this.#options;
+    refresh();
     const spared = sessionCarriers(this.#ancestorsOf(actor)).map(({ pid, startTicks, name: carrier }) => {
       return { pid, startTicks, name: carrier };
     });
@@ -107,7 +112,7 @@ export class HostControl implements Control {
   }
 
   disconnect({ pid, scope, startedAtMs, forced, reason }: DisconnectRequest & Force, actor: Actor): Disconnected {
-    const record = this.#options.find(pid);
+    const record = this.#find(pid);
     const disconnect = (): Disconnected => {
       const { enforcer, killer, readProcess = readProcStat } = this.#options;
       requireReason({ forced, reason });
@@ -116,8 +121,9 @@ export class HostControl implements Control {
       if (isOther || (startedAtMs !== undefined && startedAtMs !== record.startedAtMs)) {
         throw new AgentError('PROCESS_CHANGED', `process ${pid} is not that one any more`);
       }
-      const ancestors = forced ? [] : sessionCarriers(this.#ancestorsOf(actor));
-      const protectedBy = forced ? null : killer.protects(record, ancestors);
+      const isCarrier = sessionCarriers(this.#ancestorsOf(actor)).some((carrier) => carrier.pid === pid);
+      const session = isCarrier ? "it carries the caller's session" : null;
+      const protectedBy = forced ? null : (killer.protects(record) ?? session);
       if (protectedBy) {
         const message = `process ${pid} (${record.name}) is protected: ${protectedBy}; use force and give a reason`;
         throw new AgentError('PROCESS_PROTECTED', message);
@@ -149,7 +155,8 @@ export class HostControl implements Control {
   }
 
   meaningOf(name: string): NameMeaning {
-    const { isApp, processes } = this.#options;
+    const { isApp, processes, refresh } = this.#options;
+    refresh();
     const live = processes();
     const byApp = live.filter(({ app }) => app === name);
     const byName = live.filter((process) => process.name === name);
@@ -168,6 +175,15 @@ export class HostControl implements Control {
   history(query: HistoryQuery): History {
     const { history, nowMs } = this.#options;
     return history.read(query, nowMs());
+  }
+
+  /** One that is known already may have ended since: that it is not that one any more is to be noticed. */
+  #find(pid: number): ProcessRecord | undefined {
+    const { find, refresh } = this.#options;
+    const known = find(pid);
+    if (known) return known;
+    refresh();
+    return find(pid);
   }
 
   #ancestorsOf({ pid }: Actor): ProcStat[] {

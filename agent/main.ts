@@ -162,6 +162,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     audit,
     history: store.history,
     nowMs,
+    refresh: () => agent.refresh(),
     find: (pid) => policies.live(pid),
     processes: () => agent.processes(),
     isApp: (name) => agent.hasApp(name) || (profiles?.byId(name) ?? null) !== null,

@@ -91,11 +91,9 @@ export class ProcessKiller {
     return { pid, name: stat.name, startedAt: toIso(startMs), signal };
   }
 
-  /** Why this process is to be left alone, in words. */
-  protects({ tgid: pid, name, details, app }: ProcessRecord, ancestors: readonly ProcStat[]): string | null {
-    const { protection } = this.#options;
-    const known = protection.reasonFor({ pid, name, executable: details.executable, app });
-    return known ?? protection.reasonForCaller(pid, ancestors);
+  /** Why this process is to be left alone by everybody, in words. */
+  protects({ tgid: pid, name, details, app }: ProcessRecord): string | null {
+    return this.#options.protection.reasonFor({ pid, name, executable: details.executable, app });
   }
 
   #open(pid: number): ReturnType<Required<KillerOptions>['open']> {

@@ -92,18 +92,21 @@ export function credentialsReader(read: (fd: number) => Credentials | null): Cre
   };
 }
 
+/** Of a request without a token that is known. @param needs what that takes, where none was sent */
+function tokenProblem({ headers }: IncomingMessage, needs: string): ProblemError {
+  const challenge = 'Bearer realm="relayledger"';
+  if (headers.authorization === undefined) {
+    return new ProblemError('token-required', needs, { headers: { 'www-authenticate': challenge } });
+  }
+  return new ProblemError('token-invalid', 'The Authorization header holds no bearer token that is known.', {
+    headers: { 'www-authenticate': `${challenge}, error="invalid_token"` },
+  });
+}
+
 function requireToken(request: IncomingMessage, peer: Peer): void {
   const path = (request.url ?? '').split('?', 1)[0] ?? '';
   if (peer.token !== null || openPaths.has(path)) return;
-  const challenge = 'Bearer realm="relayledger"';
-  if (request.headers.authorization === undefined) {
-    throw new ProblemError('token-required', 'Reading from another host needs a bearer token.', {
-      headers: { 'www-authenticate': challenge },
-    });
-  }
-  throw new ProblemError('token-invalid', 'The Authorization header holds no bearer token that is known.', {
-    headers: { 'www-authenticate': `${challenge}, error="invalid_token"` },
-  });
+  throw tokenProblem(request, 'Reading from another host needs a bearer token.');
 }
 
 /** Throws the problem with which a request is refused that may not read, or was not meant for this host. */
@@ -125,7 +128,7 @@ export function requireReader(request: IncomingMessage, peer: Peer, hostNames: r
  * Throws the problem with which a request is refused that may not change anything: that takes root on the Unix socket,
  * or a token of the role `control`. Reading over loopback takes neither, so a page in a browser could ask for it.
  */
-export function requireController(peer: Peer): void {
+export function requireController(request: IncomingMessage, peer: Peer): void {
   if (peer.transport === 'unix') {
     if (peer.credentials?.uid === 0 || peer.token?.role === 'control') return;
     const who = peer.credentials === null ? 'it is not known who asks' : `uid ${peer.credentials.uid} is not root`;
@@ -135,7 +138,5 @@ export function requireController(peer: Peer): void {
   if (peer.token !== null) {
     throw new ProblemError('control-not-permitted', `The token ${peer.token.name} may read, not change anything.`);
   }
-  throw new ProblemError('token-required', 'Changing anything takes the Unix socket as root, or a bearer token.', {
-    headers: { 'www-authenticate': 'Bearer realm="relayledger"' },
-  });
+  throw tokenProblem(request, 'Changing anything takes the Unix socket as root, or a bearer token.');
 }

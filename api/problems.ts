@@ -306,11 +306,15 @@ function validationDetail(fault: ValidationFault, where: ProblemDetail['in']): P
   const path = fault.instancePath.split('/').slice(1);
   const missing = fault.params['missingProperty'] ?? fault.params['additionalProperty'];
   if (typeof missing === 'string') path.push(missing);
-  const allowed = fault.params['allowedValues'];
-  const detail = Array.isArray(allowed)
-    ? `must be one of ${allowed.filter((value) => value !== null).join(', ')}`
-    : (fault.message ?? 'is not valid');
-  return { in: where, name: path.join('.'), detail };
+  return { in: where, name: path.join('.'), detail: describeFault(fault) };
+}
+
+function describeFault({ keyword, params, message }: ValidationFault): string {
+  if (keyword === 'required') return 'is missing';
+  if (keyword === 'additionalProperties') return 'is not known here';
+  const allowed = params['allowedValues'];
+  if (Array.isArray(allowed)) return `must be one of ${allowed.filter((value) => value !== null).join(', ')}`;
+  return message ?? 'is not valid';
 }
 
 const places = new Map<string | undefined, ProblemDetail['in']>([
@@ -321,7 +325,7 @@ const places = new Map<string | undefined, ProblemDetail['in']>([
 ]);
 
 export function describeFaults(errors: ProblemDetail[]): string {
-  return errors.map((error) => `${error.in} ${error.name}: ${error.detail}`).join('; ');
+  return errors.map(({ in: where, name, detail }) => `${where}${name ? ` ${name}` : ''}: ${detail}`).join('; ');
 }
 
 /** Any error as a problem; what the client did not cause becomes `internal-error` with the cause kept for the log. */
@@ -338,7 +342,7 @@ export function problemFrom(error: unknown): ProblemError {
   const agentCode = agentProblems.get(known?.code);
   if (agentCode !== undefined) {
     const errors = (known.faults ?? []).map((fault): ProblemDetail => ({ in: 'body', ...fault }));
-    return new ProblemError(agentCode, sentence(known.message ?? ''), { cause: error, errors });
+    return new ProblemError(agentCode, sentence(known.message ?? '', errors[0]?.name), { cause: error, errors });
   }
   if (Array.isArray(known?.validation)) {
     const where = places.get(known.validationContext) ?? 'body';
@@ -362,7 +366,10 @@ export function problemFrom(error: unknown): ProblemError {
   });
 }
 
-/** Errors are worded to stand after a colon, details of problems as sentences. */
-function sentence(message: string): string {
-  return `${message.slice(0, 1).toUpperCase()}${message.slice(1)}${/[.?!]$/.test(message) ? '' : '.'}`;
+/** Errors are worded to stand after a colon, details of problems as sentences. @param member that it may begin with */
+function sentence(message: string, member = ''): string {
+  const beginsWithMember = member !== '' && message.startsWith(member);
+  const first = message.slice(0, 1);
+  const end = /[.?!]$/.test(message) ? '' : '.';
+  return `${beginsWithMember ? first : first.toUpperCase()}${message.slice(1)}${end}`;
 }

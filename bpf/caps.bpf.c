@@ -35,10 +35,12 @@ static __always_inline __u64 tick_time(struct rl_allowance *a)
 	return a->tick_ns;
 }
 
-static __always_inline void note_held_back(struct rl_allowance *a, __u64 now, __u32 payload)
+/* What TCP may not send now it sends later, and counts as delayed then. */
+static __always_inline void note_held_back(struct rl_allowance *a, const struct parcel *parcel)
 {
-	a->last_held_back_ns = now;
-	__sync_fetch_and_add(&a->throttled_bytes, payload);
+	a->last_held_back_ns = parcel->now;
+	if (!parcel->is_stream)
+		__sync_fetch_and_add(&a->throttled_bytes, parcel->payload);
 }
 
 static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_share *own, enum rl_direction direction,
@@ -79,9 +81,6 @@ static __always_inline void use_allowance(struct rl_allowance *a, struct rl_shar
 	own->used_until_ns = used + own_cost;
 	__sync_fetch_and_add(&a->used_until_ns, cost_of(parcel->payload, cost) + owed);
 	__sync_fetch_and_add(&a->passed_bytes, parcel->payload);
-	/* It had used up its share when it came: it was made to wait. */
-	if ((__s64)(used + own_cost - parcel->now) > 0)
-		note_held_back(a, parcel->now, parcel->payload);
 }
 
 /* Reads what is needed of the headers. False where they can't be read. */
@@ -195,8 +194,8 @@ static __always_inline __u64 cost_before_ruling(struct rl_ruling *ruling, __u64 
 enum { HELD = 1, REFUSED = 2 };
 
 /* One policy's answer; when it lets the packet pass, it has been charged. */
-static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share *own, __u32 place,
-				      enum rl_direction direction, const struct parcel *parcel, struct rl_ruling *ruling)
+static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share *own, enum rl_direction direction,
+				      const struct parcel *parcel, struct rl_ruling *ruling)
 {
 	struct rl_allowance *a = get_allowance(policy, direction);
 	const struct rl_limit *limit = get_limit(policy);
@@ -208,13 +207,16 @@ static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share 
 		begin_allowance(a, rate, parcel->now);
 	__u64 ends = a->epoch_ends_ns;
 	if ((__s64)(parcel->now - ends) >= 0 &&
-	    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel->now + SECOND_NS) == ends)
+	    __sync_val_compare_and_swap(&a->epoch_ends_ns, ends, parcel->now + SECOND_NS) == ends) {
+		if (is_over(policy))
+			return 0;
 		end_epoch(a, rate, parcel->now);
-	if (own->epochs[place] != a->epoch + 1)
-		join(a, own, place, parcel);
+	}
+	if (own->epoch != a->epoch + 1)
+		join(a, own, parcel);
 	if (!has_allowance(a, own, direction, parcel)) {
 		__sync_fetch_and_add(&a->dropped_packets, 1);
-		note_held_back(a, parcel->now, parcel->payload);
+		note_held_back(a, parcel);
 		if (parcel->is_stream)
 			__sync_fetch_and_add(&a->epoch_drops, 1);
 		return REFUSED;
@@ -236,7 +238,7 @@ static __noinline int end_flow(struct __sk_buff *skb, __u64 held_to, enum rl_dir
 		__u32 number = policy_number(held_to, place);
 		struct rl_policy *policy = number ? get_policy(number) : NULL;
 		if (policy)
-			leave(get_allowance(policy, direction), get_share(held, direction), place, now);
+			leave(get_allowance(policy, direction), get_share(held, direction, place), now);
 	}
 	return 0;
 }
@@ -275,7 +277,6 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 		count_lost(RL_LOST_SOCKET);
 		return PASS;
 	}
-	struct rl_share *own = get_share(held, direction);
 	__u32 charged = 0;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
@@ -301,9 +302,9 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 			parcel.now = tick_time(a);
 		if (spent) {
 			__sync_fetch_and_add(&a->quota_packets, 1);
-			note_held_back(a, parcel.now, parcel.payload);
+			note_held_back(a, &parcel);
 		} else {
-			answer = ask_policy(policy, own, place, direction, &parcel, ruling);
+			answer = ask_policy(policy, get_share(held, direction, place), direction, &parcel, ruling);
 		}
 		if (answer == REFUSED) {
 			if (charged)

@@ -30,7 +30,7 @@ enum { LET_BE = 0, DENIED = 1, SPENT_QUOTA = 2 };
 static __always_inline int refusal_of(struct rl_policy *policy, __u32 flag, __u16 port)
 {
 	if (policy->flags & flag && is_port_meant(policy, port))
-		return DENIED;
+		return is_over(policy) ? LET_BE : DENIED;
 	return is_spent(policy) && !(policy->flags & RL_POLICY_RELAY) ? SPENT_QUOTA : LET_BE;
 }
 
@@ -84,14 +84,20 @@ static __always_inline bool may_refuse(__u64 held_to, enum rl_direction directio
 	return false;
 }
 
-/* The policy that rejects what comes to this port; 0 for none. */
-static __always_inline __u32 rejecting_policy(__u64 held_to, __u32 port)
+/* Whether it answers who calls this port by a refusal. */
+static __always_inline bool rejects_at(struct rl_policy *policy, __u32 port)
 {
 	const __u32 wanted = RL_POLICY_DENY_INBOUND | RL_POLICY_REJECT;
 
+	return (policy->flags & wanted) == wanted && is_port_meant(policy, port) && !is_over(policy);
+}
+
+/* The policy that rejects what comes to this port; 0 for none. */
+static __always_inline __u32 rejecting_policy(__u64 held_to, __u32 port)
+{
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		struct rl_policy *policy = policy_at(held_to, place);
-		if (policy && (policy->flags & wanted) == wanted && is_port_meant(policy, port))
+		if (policy && rejects_at(policy, port))
 			return policy_number(held_to, place);
 	}
 	return 0;

@@ -70,13 +70,13 @@ struct rl_allowance {
 
 struct rl_policy {
 	/* Written by the agent. */
-	enum rl_policy_flag flags; /* any of them; 0: free */
+	enum rl_policy_flag flags; /* any of them; 0: free, as the kernel writes when it has expired */
 	__u16 first_port;
 	__u16 last_port;
 	struct rl_limit limits[2]; /* the second one counts while the quota is used up */
 	__u64 quota_bytes;
 	__u64 quota_period_ns; /* 0: the agent sets each end */
-	__u64 reserved;
+	__u64 expires_ns; /* CLOCK_BOOTTIME; 0: never */
 	enum rl_early_term early_terms;
 	__u32 early_uid;
 	__u64 early_executable; /* hashes of the path as rl_process_details has it */
@@ -102,15 +102,16 @@ struct rl_ruling {
 	__u32 owed_bytes; /* moved before the ruling and not charged yet */
 };
 
-/* One direction of one flow. */
+/* One direction of one flow under one policy. */
 struct rl_share {
-	__u64 used_until_ns;                /* as in rl_allowance, of the flow's own share */
-	__u32 epochs[RL_PROCESS_POLICIES]; /* when it was active last, by policy */
+	__u64 used_until_ns; /* as in rl_allowance, of the flow's own share */
+	__u32 epoch;         /* when it was active last */
+	__u32 reserved;
 };
 
 /* Kept with each socket that a rate policy holds. */
 struct rl_held {
-	struct rl_share shares[2]; /* by enum rl_direction */
+	struct rl_share shares[2][RL_PROCESS_POLICIES]; /* by enum rl_direction, and the policy's place */
 	__u64 own_pacing; /* what its program had asked for by SO_MAX_PACING_RATE */
 	__u32 pacing;     /* what we have asked for; 0: nothing */
 	__u32 clamp;      /* of the congestion window; 0: none */

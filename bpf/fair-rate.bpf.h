@@ -6,6 +6,8 @@
 
 /* How much unused allowance is kept. */
 #define BUCKET_NS 150000000ULL
+/* From here on nobody has to give way, or to wait. */
+#define FULL_NS (BUCKET_NS - 20000000ULL)
 /* Where the controller wants the bucket: half full, so that it neither runs dry nor over. */
 #define RESERVE_NS 75000000ULL
 /* How far it may be overdrawn by flows that are below their own share. */
@@ -83,6 +85,20 @@ __noinline int begin_allowance(struct rl_allowance *a, __u64 rate, __u64 now)
 }
 
 /*
+ * Where the bucket is not full, the limit is what its streams go by: what passed in this epoch has waited, most of it in
+ * its sender's own stack, where none of us sees it wait. Datagrams don't: those that may not pass are dropped.
+ */
+static __always_inline void note_delayed(struct rl_allowance *a, __u64 passed, __u64 active, __u64 now)
+{
+	__u64 streams = (__s32)a->active_streams > 0 ? a->active_streams : 0;
+
+	if (!streams || (__s64)(now - a->used_until_ns) > (__s64)FULL_NS)
+		return;
+	__sync_fetch_and_add(&a->throttled_bytes, streams < active ? passed * streams / active : passed);
+	a->last_held_back_ns = now;
+}
+
+/*
  * The fair rate follows what was measured: up where active flows left something of the limit, down where they took
  * more. The bucket's level is the integral of all errors so far, and bounded as the bucket is.
  */
@@ -97,7 +113,7 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 	__s64 level = (__s64)(now - RESERVE_NS - a->used_until_ns);
 	if (level < -(__s64)SECOND_NS)
 		level = -(__s64)SECOND_NS;
-	if (level > (__s64)(BUCKET_NS - 20000000))
+	if (level > (__s64)FULL_NS)
 		level = RESERVE_NS;
 	/* In ns of the limit: what should pass in an epoch like this one, and a quarter of what is missing. */
 	__s64 wanted = (__s64)took + (level >> 2);
@@ -117,6 +133,7 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 		fair = next < floor ? floor : next > ceiling ? ceiling : next;
 	}
 	set_fair(a, fair);
+	note_delayed(a, passed, active, now);
 	a->epoch++;
 	a->present_flows = active;
 	a->present_streams = (__s32)a->active_streams > 0 ? a->active_streams : 0;
@@ -131,15 +148,15 @@ __noinline int end_epoch(struct rl_allowance *a, __u64 rate, __u64 now)
 }
 
 /* A flow that was not active an epoch ago takes its share from the others at once, not at the epoch's end. */
-__noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, const struct parcel *parcel)
+__noinline int join(struct rl_allowance *a, struct rl_share *own, const struct parcel *parcel)
 {
-	if (!a || !own || !parcel || place >= RL_PROCESS_POLICIES)
+	if (!a || !own || !parcel)
 		return 0;
 	__u32 epoch = a->epoch + 1; /* 0 is never */
 	if (!own->used_until_ns)
 		own->used_until_ns = parcel->now - OWN_BUCKET_NS;
-	__u32 last = own->epochs[place];
-	own->epochs[place] = epoch;
+	__u32 last = own->epoch;
+	own->epoch = epoch;
 	__sync_fetch_and_add(&a->active_flows, 1);
 	if (parcel->is_stream)
 		__sync_fetch_and_add(&a->active_streams, 1);
@@ -152,7 +169,7 @@ __noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, c
 		__sync_fetch_and_add(&a->present_streams, 1);
 	/* Connections that come and go leave the bucket full: nobody has to give way. */
 	__s64 level = (__s64)(parcel->now - a->used_until_ns);
-	if (level > (__s64)(BUCKET_NS - 20000000))
+	if (level > (__s64)FULL_NS)
 		return 0;
 	__u64 fair = a->fair_rate;
 	if (present < 0)
@@ -167,13 +184,13 @@ __noinline int join(struct rl_allowance *a, struct rl_share *own, __u32 place, c
 }
 
 /* A flow that ends leaves its share to the others at once; else those that come and go would count for an epoch each. */
-__noinline int leave(struct rl_allowance *a, struct rl_share *own, __u32 place, __u64 now)
+__noinline int leave(struct rl_allowance *a, struct rl_share *own, __u64 now)
 {
-	if (!a || !own || place >= RL_PROCESS_POLICIES)
+	if (!a || !own)
 		return 0;
 	__u32 epoch = a->epoch + 1;
-	__u32 last = own->epochs[place];
-	own->epochs[place] = 0;
+	__u32 last = own->epoch;
+	own->epoch = 0;
 	if (!last || epoch - last > 1)
 		return 0;
 	if (last == epoch) {

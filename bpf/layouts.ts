@@ -367,9 +367,9 @@ export function readRlFlow(view: DataView, offset: number): RlFlow {
   };
 }
 
-/** `struct rl_held`, 80 bytes. */
+/** `struct rl_held`, 160 bytes. */
 export interface RlHeld {
-  readonly shares: readonly RlShare[];
+  readonly shares: readonly (readonly RlShare[])[];
   readonly ownPacing: number;
   readonly pacing: number;
   readonly clamp: number;
@@ -377,25 +377,25 @@ export interface RlHeld {
   readonly ownWindow: number;
   readonly isWide: number;
 }
-export const RL_HELD_SIZE = 80;
+export const RL_HELD_SIZE = 160;
 export const RL_HELD_OFFSET = {
   shares: 0,
-  ownPacing: 48,
-  pacing: 56,
-  clamp: 60,
-  window: 64,
-  ownWindow: 68,
-  isWide: 72,
+  ownPacing: 128,
+  pacing: 136,
+  clamp: 140,
+  window: 144,
+  ownWindow: 148,
+  isWide: 152,
 } as const;
 export function readRlHeld(view: DataView, offset: number): RlHeld {
   return {
-    shares: readArray(2, (i) => readRlShare(view, offset + i * 24)),
-    ownPacing: readU64(view, offset + 48),
-    pacing: view.getUint32(offset + 56, true),
-    clamp: view.getUint32(offset + 60, true),
-    window: view.getUint32(offset + 64, true),
-    ownWindow: view.getUint32(offset + 68, true),
-    isWide: view.getUint32(offset + 72, true),
+    shares: readArray(2, (i) => readArray(4, (j) => readRlShare(view, offset + i * 64 + j * 16))),
+    ownPacing: readU64(view, offset + 128),
+    pacing: view.getUint32(offset + 136, true),
+    clamp: view.getUint32(offset + 140, true),
+    window: view.getUint32(offset + 144, true),
+    ownWindow: view.getUint32(offset + 148, true),
+    isWide: view.getUint32(offset + 152, true),
   };
 }
 
@@ -740,6 +740,7 @@ export interface RlPolicy {
   readonly limits: readonly RlLimit[];
   readonly quotaBytes: number;
   readonly quotaPeriodNs: bigint;
+  readonly expiresNs: bigint;
   readonly earlyTerms: RlEarlyTerm;
   readonly earlyUid: number;
   readonly earlyExecutable: number;
@@ -763,6 +764,7 @@ export const RL_POLICY_OFFSET = {
   limits: 8,
   quotaBytes: 40,
   quotaPeriodNs: 48,
+  expiresNs: 56,
   earlyTerms: 64,
   earlyUid: 68,
   earlyExecutable: 72,
@@ -786,6 +788,7 @@ export function readRlPolicy(view: DataView, offset: number): RlPolicy {
     limits: readArray(2, (i) => readRlLimit(view, offset + 8 + i * 16)),
     quotaBytes: readU64(view, offset + 40),
     quotaPeriodNs: view.getBigUint64(offset + 48, true),
+    expiresNs: view.getBigUint64(offset + 56, true),
     earlyTerms: view.getUint32(offset + 64, true) as RlEarlyTerm,
     earlyUid: view.getUint32(offset + 68, true),
     earlyExecutable: readU64(view, offset + 72),
@@ -1063,20 +1066,20 @@ export function readRlRuling(view: DataView, offset: number): RlRuling {
   };
 }
 
-/** `struct rl_share`, 24 bytes. */
+/** `struct rl_share`, 16 bytes. */
 export interface RlShare {
   readonly usedUntilNs: bigint;
-  readonly epochs: readonly number[];
+  readonly epoch: number;
 }
-export const RL_SHARE_SIZE = 24;
+export const RL_SHARE_SIZE = 16;
 export const RL_SHARE_OFFSET = {
   usedUntilNs: 0,
-  epochs: 8,
+  epoch: 8,
 } as const;
 export function readRlShare(view: DataView, offset: number): RlShare {
   return {
     usedUntilNs: view.getBigUint64(offset, true),
-    epochs: readArray(4, (i) => view.getUint32(offset + 8 + i * 4, true)),
+    epoch: view.getUint32(offset + 8, true),
   };
 }
 
@@ -1575,16 +1578,16 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_held',
-    size: 80,
+    size: 160,
     fields: {
-      shares: [0, 'struct rl_share[2]'],
-      own_pacing: [48, 'u64'],
-      pacing: [56, 'u32'],
-      clamp: [60, 'u32'],
-      window: [64, 'u32'],
-      own_window: [68, 'u32'],
-      is_wide: [72, 'u32'],
-      reserved: [76, 'u32'],
+      shares: [0, 'struct rl_share[2][4]'],
+      own_pacing: [128, 'u64'],
+      pacing: [136, 'u32'],
+      clamp: [140, 'u32'],
+      window: [144, 'u32'],
+      own_window: [148, 'u32'],
+      is_wide: [152, 'u32'],
+      reserved: [156, 'u32'],
     },
   },
   {
@@ -1740,7 +1743,7 @@ export const layouts: readonly Layout[] = [
       limits: [8, 'struct rl_limit[2]'],
       quota_bytes: [40, 'u64'],
       quota_period_ns: [48, 'u64'],
-      reserved: [56, 'u64'],
+      expires_ns: [56, 'u64'],
       early_terms: [64, 'enum rl_early_term'],
       early_uid: [68, 'u32'],
       early_executable: [72, 'u64'],
@@ -1880,10 +1883,11 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_share',
-    size: 24,
+    size: 16,
     fields: {
       used_until_ns: [0, 'u64'],
-      epochs: [8, 'u32[4]'],
+      epoch: [8, 'u32'],
+      reserved: [12, 'u32'],
     },
   },
   {

@@ -113,7 +113,6 @@ static __always_inline bool is_near(__u64 a, __u64 b, __u32 shift)
 static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held, enum rl_direction direction)
 {
 	struct parcel parcel = {.now = bpf_ktime_get_ns(), .is_stream = true};
-	struct rl_share *own = get_share(held, direction);
 	__u64 held_to = held_to_by_owner(s);
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		struct rl_policy *policy = policy_at(held_to, place);
@@ -122,8 +121,9 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 		if (!limits(policy, direction) || policy->flags & RL_POLICY_RELAY)
 			continue;
 		struct rl_allowance *a = get_allowance(policy, direction);
-		if (a->limit_rate && own->epochs[place] != a->epoch + 1)
-			join(a, own, place, &parcel);
+		struct rl_share *own = get_share(held, direction, place);
+		if (a->limit_rate && own->epoch != a->epoch + 1)
+			join(a, own, &parcel);
 	}
 }
 

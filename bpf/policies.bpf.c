@@ -30,15 +30,25 @@ static __always_inline struct rl_policy *policy_at(__u64 held_to, __u32 place)
 	return number ? get_policy(number) : NULL;
 }
 
+/* Whether it has expired: the kernel takes it out of force, agent or no agent, and the agent the rest of it. */
+static __always_inline bool is_over(struct rl_policy *policy)
+{
+	__u64 expires = policy->expires_ns;
+	if (!expires || bpf_ktime_get_boot_ns() < expires)
+		return false;
+	policy->flags = 0;
+	return true;
+}
+
 /* The verifier follows a choice; it loses the bounds of an index that was put aside. */
 static __always_inline struct rl_allowance *get_allowance(struct rl_policy *policy, enum rl_direction direction)
 {
 	return direction == RL_RX ? &policy->allowances[RL_RX] : &policy->allowances[RL_TX];
 }
 
-static __always_inline struct rl_share *get_share(struct rl_held *held, enum rl_direction direction)
+static __always_inline struct rl_share *get_share(struct rl_held *held, enum rl_direction direction, __u32 place)
 {
-	return direction == RL_RX ? &held->shares[RL_RX] : &held->shares[RL_TX];
+	return direction == RL_RX ? &held->shares[RL_RX][place] : &held->shares[RL_TX][place];
 }
 
 struct path_hash {
@@ -87,7 +97,7 @@ static long match_policy(__u32 i, struct early_walk *walk)
 	if (!policy || !p)
 		return 1;
 	__u32 terms = policy->early_terms;
-	if (!(policy->flags & RL_POLICY_EARLY) || !terms)
+	if (!(policy->flags & RL_POLICY_EARLY) || !terms || is_over(policy))
 		return 0;
 	if (terms & RL_EARLY_UID && policy->early_uid != p->uid)
 		return 0;

@@ -31,6 +31,8 @@ static __always_inline bool is_spent(struct rl_policy *policy)
 {
 	if (!(policy->flags & RL_POLICY_QUOTA_DENY) || !policy->exhausted)
 		return false;
+	if (is_over(policy))
+		return false;
 	roll_over(policy);
 	return policy->exhausted;
 }

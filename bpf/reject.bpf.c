@@ -19,10 +19,11 @@ const volatile __u32 reject_netns = 0;
 
 enum { SK_DROP_LOOKUP = 0, SK_PASS_LOOKUP = 1 };
 
-static __always_inline int reject(__u32 number)
+/* The agent notes listeners after a policy has changed: what the policy says now decides. */
+static __always_inline int reject(__u32 number, __u32 port)
 {
 	struct rl_policy *policy = get_policy(number);
-	if (!policy || !(policy->flags & RL_POLICY_DENY_INBOUND))
+	if (!policy || !rejects_at(policy, port))
 		return SK_PASS_LOOKUP;
 	__sync_fetch_and_add(&policy->allowances[RL_RX].denied_packets, 1);
 	policy->allowances[RL_RX].last_held_back_ns = bpf_ktime_get_ns();
@@ -60,7 +61,7 @@ static __always_inline int reject_datagram(struct bpf_sk_lookup *ctx)
 	if (!p || p->generation != socket->generation || is_known(ctx, socket))
 		return SK_PASS_LOOKUP;
 	__u32 number = rejecting_policy(p->policies, place.port);
-	return number ? reject(number) : SK_PASS_LOOKUP;
+	return number ? reject(number, place.port) : SK_PASS_LOOKUP;
 }
 
 SEC("sk_lookup")
@@ -73,7 +74,7 @@ int reject_lookup(struct bpf_sk_lookup *ctx)
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS_LOOKUP;
 	struct rl_rejection *rejection = bpf_map_lookup_elem(&rejected_listeners, &listener);
-	return rejection && rejection->others <= 0 ? reject(rejection->policy) : SK_PASS_LOOKUP;
+	return rejection && rejection->others <= 0 ? reject(rejection->policy, listener.port) : SK_PASS_LOOKUP;
 }
 
 static __always_inline void note_datagrams_of(struct rl_socket *s, struct rl_datagram_port *place, __u64 cookie,

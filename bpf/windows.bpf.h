@@ -36,8 +36,6 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 	if (!held)
 		return window;
 	__u64 now = bpf_ktime_get_ns();
-	if (!held->shares[RL_RX].used_until_ns)
-		held->shares[RL_RX].used_until_ns = now - FIRST_WINDOW_NS;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
@@ -50,13 +48,16 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 			continue;
 		if (a->limit_rate != rate)
 			begin_allowance(a, rate, now);
-		__s64 saved = (__s64)(now - held->shares[RL_RX].used_until_ns);
+		struct rl_share *own = &held->shares[RL_RX][place];
+		if (!own->used_until_ns)
+			own->used_until_ns = now - FIRST_WINDOW_NS;
+		__s64 saved = (__s64)(now - own->used_until_ns);
 		if (saved < 0)
 			saved = 0;
 		__s64 longest = longest_window_ns(a, srtt_us);
 		if (saved > longest) {
 			saved = longest;
-			held->shares[RL_RX].used_until_ns = now - longest;
+			own->used_until_ns = now - longest;
 		}
 		__u64 bytes = a->fair_rate * (__u64)saved / SECOND_NS;
 		if (bytes < window)

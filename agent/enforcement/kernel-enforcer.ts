@@ -123,6 +123,7 @@ export class KernelEnforcer implements Enforcer {
     const before = Buffer.from(record.subarray(0, STATE_OFFSET));
     // The flags last: until then the record says what it said, or nothing.
     config.copy(record, 8, 8);
+    if (policy.expiresAtMs !== null) this.#setExpiry(index, policy.expiresAtMs);
     this.#setQuota(index, policy, used);
     record.writeUInt32LE(config.readUInt32LE(4), 4);
     record.writeUInt32LE(config.readUInt32LE(0), 0);
@@ -189,6 +190,10 @@ export class KernelEnforcer implements Enforcer {
     this.#setPeriodEnd(index, endsAtMs);
     // After its end, as the kernel does: of two that begin it the second leaves it alone.
     if (isNew && !hasBegun) this.#setUsed(index, 0n, false);
+  }
+
+  setExpiry(name: string, expiresAtMs: number): void {
+    this.#setExpiry(this.#index(name), expiresAtMs);
   }
 
   disconnect(process: ProcessSlot, scope: 'relay' | 'all'): Destroyed {
@@ -314,6 +319,13 @@ export class KernelEnforcer implements Enforcer {
     this.#policyView.setBigUint64(offset + RL_POLICY_OFFSET.quotaEndsNs, endsNs < 0n ? 1n : endsNs, true);
   }
 
+  /** In the kernel's own time. */
+  #setExpiry(index: number, expiresAtMs: number): void {
+    const expiresNs = BigInt(expiresAtMs) * 1_000_000n - (this.#wallNs() - bootTimeNs());
+    const offset = index * RL_POLICY_SIZE + RL_POLICY_OFFSET.expiresNs;
+    this.#policyView.setBigUint64(offset, expiresNs < 1n ? 1n : expiresNs, true);
+  }
+
   /** Whether the kernel counts in the period that ends then. One whose end it isn't told yet it has begun itself. */
   #isIn(index: number, endsAtMs: number | null): boolean {
     const counted = periodEndOf(this.#policyView, index * RL_POLICY_SIZE);
@@ -330,7 +342,11 @@ export class KernelEnforcer implements Enforcer {
   }
 
   #freeIndex(): number {
-    for (let index = 1; index < RL_MAX_POLICIES; index++) if (this.#flags(index) === 0) return index;
+    // One that has expired has no flags any more, and processes may still be held to its number.
+    const taken = new Set(this.#indices.values());
+    for (let index = 1; index < RL_MAX_POLICIES; index++) {
+      if (this.#flags(index) === 0 && !taken.has(index)) return index;
+    }
     throw new AgentError('ENFORCEMENT_FULL', `there are ${this.limits.policies} policies already: remove one first`);
   }
 

@@ -11,6 +11,8 @@ export interface KernelPolicy {
   rate: { bytesPerSecond: number; sent: boolean; received: boolean } | null;
   quota: KernelQuota | null;
   deny: KernelDeny | null;
+  /** When the kernel takes it out of force by itself, wall clock; null for never. It is to be removed all the same. */
+  expiresAtMs: number | null;
 }
 
 export interface KernelQuota {
@@ -108,6 +110,8 @@ export interface Enforcer extends Disposable {
    * @param isNew a period begins, of which nothing is used; one that the kernel has begun by itself goes on
    */
   setPeriod(name: string, endsAtMs: number | null, isNew: boolean): void;
+  /** Says anew when it expires, in place: the wall clock may have been set since. */
+  setExpiry(name: string, expiresAtMs: number): void;
   /** Destroys the process's connections (`relay`: of ruled flows only) in its network namespaces. */
   disconnect(process: ProcessSlot, scope: 'relay' | 'all'): Destroyed;
 }

@@ -5,7 +5,7 @@ import { parsePorts } from './validate.ts';
 
 /** The policy in the kernel's terms. Pure. */
 export function toKernelPolicy(name: string, policy: Policy, usedBytes: number, nowMs: number): KernelPolicy {
-  const { scope, rate, quota, deny } = policy;
+  const { scope, rate, quota, deny, expiresAt } = policy;
   const period = quota && periodAt(quota.period, nowMs);
   const ports = (deny?.ports ? parsePorts(deny.ports) : null) ?? { first: 1, last: 65_535 };
   return {
@@ -31,5 +31,6 @@ export function toKernelPolicy(name: string, policy: Policy, usedBytes: number, 
       lastPort: ports.last,
       how: deny.how,
     },
+    expiresAtMs: expiresAt === null ? null : Date.parse(expiresAt),
   };
 }

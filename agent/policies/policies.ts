@@ -164,6 +164,7 @@ export class Policies {
         const counters = enforcer.counters(held.name);
         held.watch(counters, nowMs, clock.bootNs());
         this.#quotas.watch(held, nowMs, counters.quotaEndsAtMs);
+        if (held.policy.expiresAt !== null) enforcer.setExpiry(held.name, Date.parse(held.policy.expiresAt));
       } catch (error) {
         logger.error({ policy: held.name, err: error }, 'a policy could not be read');
       }

@@ -22,7 +22,9 @@ export function describeLimits({ rate, quota, deny }: Pick<PolicyReading, 'rate'
     const ways = [deny.inbound ? 'inbound' : '', deny.outbound ? 'outbound' : '']
       .filter((way) => way !== '')
       .join(', ');
-    limits.push(`deny ${ways}${deny.ports === null ? '' : ` on ports ${deny.ports}`} (${deny.how})`);
+    limits.push(
+      `deny ${ways}${deny.ports === null ? '' : ` on port${deny.ports.includes('-') ? 's' : ''} ${deny.ports}`} (${deny.how})`,
+    );
   }
   return limits;
 }
@@ -42,8 +44,8 @@ function holdsBack({ effect }: PolicyReading): string {
     throttled.sentBytes + throttled.receivedBytes > 0
       ? `${formatBytes(throttled.sentBytes + throttled.receivedBytes)} delayed`
       : '',
-    packets > 0 ? `${packets} packets dropped` : '',
-    refusedCalls > 0 ? `${refusedCalls} calls refused` : '',
+    packets > 0 ? `${packets} packet${packets === 1 ? '' : 's'} dropped` : '',
+    refusedCalls > 0 ? `${refusedCalls} call${refusedCalls === 1 ? '' : 's'} refused` : '',
   ].filter((part) => part !== '');
   if (parts.length === 0) return 'nothing yet';
   return `${now ? 'now: ' : ''}${parts.join(', ')}`;
@@ -59,7 +61,8 @@ export function policyColumns(now: Date): Column<PolicyReading>[] {
     { header: 'POLICY', value: ({ name }) => name },
     { header: 'STATE', value: ({ state }) => state },
     { header: 'WHOM', value: describeMatch, maxWidth: 40 },
-    { header: 'SCOPE', value: ({ scope }) => scope, dropRank: 3 },
+    // Nothing is ruled relayed before it begins: a deny is for all that does.
+    { header: 'SCOPE', value: ({ scope, rate, quota }) => (rate || quota ? scope : 'all'), dropRank: 3 },
     { header: 'PROCESSES', align: 'right', value: ({ matches }) => String(matches.length), dropRank: 4 },
     { header: 'LIMITS', value: (policy) => describeLimits(policy).join('; ') },
     { header: 'HELD BACK', value: holdsBack, dropRank: 1 },

@@ -26,7 +26,7 @@ export function actorOf({ peer }: FastifyRequest): Actor {
 export function controllerOnly(control: Control): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     try {
-      requireController(request.peer);
+      requireController(request.raw, request.peer);
     } catch (error) {
       const code = errorCode(error);
       if (code === 'control-not-permitted') {

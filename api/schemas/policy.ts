@@ -32,7 +32,8 @@ const closed = { additionalProperties: false };
 
 const scopeSchema = oneOf(
   ['relay', 'all'],
-  'relay: only traffic that the ledger has ruled relayed; all: everything the processes do',
+  'relay: only traffic that the ledger has ruled relayed; all: everything the processes do. Not for deny: nothing can be ' +
+    'ruled relayed before it begins',
 );
 const rateDirectionSchema = oneOf(
   ['sent', 'received', 'both'],

@@ -119,9 +119,15 @@ t.test('only root on the Unix socket, or a token with the role control, may chan
   ];
   for (const [method, url, body] of calls) {
     t.match(await ask(method, url, body, {}), { status: 401, body: { code: 'token-required' } }, `${method} ${url}`);
+    const unknown = { authorization: 'Bearer not-a-token-that-is-known' };
+    t.match(
+      await ask(method, url, body, unknown),
+      { status: 401, body: { code: 'token-invalid' } },
+      `${method} ${url}`,
+    );
     t.match(await ask(method, url, body, asViewer), { status: 403, body: { code: 'control-not-permitted' } });
     const wrong = { authorization: 'Bearer wrong-token-0123456789' };
-    t.equal((await ask(method, url, body, wrong)).status, 401);
+    t.match(await ask(method, url, body, wrong), { status: 401, body: { code: 'token-invalid' } });
     const rebound = { ...asAdmin, host: 'evil.example' };
     t.match(await ask(method, url, body, rebound), { status: 421, body: { code: 'host-not-allowed' } });
     const remote = { method: method as 'GET', url, headers: asViewer, remoteAddress: '192.0.2.7' };

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { PolicyInvalidError } from '../../agent/policies/validate.ts';
 import type { ProblemCode } from '../../api/problems.ts';
 import { ProblemError, problemBody, problemFrom, problems } from '../../api/problems.ts';
 
@@ -49,3 +50,30 @@ t.test('an internal error keeps its cause for the log and its message from the c
   t.equal(problemFrom(undefined).code, 'internal-error');
   t.equal(problemFrom(null).code, 'internal-error');
 });
+
+t.test(
+  'what is wrong with a body is said by the member’s own name, in words that are not the validator’s',
+  async (t) => {
+    const fault = (instancePath: string, keyword: string, params: object, message: string) =>
+      Object.assign(new Error(message), {
+        validation: [{ instancePath, keyword, params, message }],
+        validationContext: 'body',
+      });
+    const required = "must have required property 'match'";
+    const additional = 'must NOT have additional properties';
+    const cases: [Error, string][] = [
+      [fault('', 'type', { type: 'object' }, 'must be object'), 'body: must be object'],
+      [fault('', 'required', { missingProperty: 'match' }, required), 'body match: is missing'],
+      [
+        fault('/match', 'additionalProperties', { additionalProperty: 'nmae' }, additional),
+        'body match.nmae: is not known here',
+      ],
+      [
+        new PolicyInvalidError([{ name: 'expiresAt', detail: 'must be in the future' }]),
+        'expiresAt must be in the future.',
+      ],
+      [new PolicyInvalidError([{ name: '', detail: 'a policy needs a rate' }]), 'A policy needs a rate.'],
+    ];
+    for (const [error, detail] of cases) t.equal(problemFrom(error).message, detail);
+  },
+);

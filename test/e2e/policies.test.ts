@@ -164,6 +164,32 @@ t.test('disconnect cuts the relayed connections and spares the process’s own',
   t.equal((await ground.rates(500)).own, 0);
 });
 
+t.test('who came since the last poll is held, listed and disconnected all the same', async (t) => {
+  await using agent = await Agent.start({ interval: 3600 });
+  const listener = createServer((socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  t.teardown(() => listener.close());
+  const { port } = listener.address() as AddressInfo;
+  const script = `require('net').connect(${port}, '127.0.0.1').on('error', () => undefined); setInterval(() => {}, 1000)`;
+  const connected = once(listener, 'connection');
+  const child = spawn(process.execPath, ['-e', script], { stdio: 'ignore', env: {} });
+  t.teardown(() => child.kill('SIGKILL'));
+  await connected;
+  const { pid = 0 } = child;
+  const cap = { match: { pid }, scope: 'all', rate: { bytesPerSecond: 1_000_000 } };
+  t.match((await askUnix(agent.socket, 'PUT', '/v1/policies/new', cap)).body, { matches: [{ pid }] });
+  const cut = await askUnix(agent.socket, 'POST', `/v1/processes/${pid}/disconnect`, { scope: 'all' });
+  t.match(cut, { status: 200, body: { pid, tcp: 1 } });
+  const later = spawn(process.execPath, ['-e', script], { stdio: 'ignore', env: {} });
+  t.teardown(() => later.kill('SIGKILL'));
+  await once(listener, 'connection');
+  await sleep(100); // what was read less than 50 ms ago is not read again
+  const byUser = { match: { uid: 0, executable: process.execPath }, scope: 'all', rate: { bytesPerSecond: 1_000_000 } };
+  await askUnix(agent.socket, 'PUT', '/v1/policies/user', byUser);
+  const listed = (await policies(agent)).find(({ name }) => name === 'user');
+  t.ok(listed?.matches.some((match) => match.pid === later.pid));
+});
+
 t.test('a policy holds who starts later, at its first socket; deny outbound of a user', async (t) => {
   await using agent = await Agent.start({ interval: 1 });
   const policy = { match: { uid: 54_321 }, scope: 'all', deny: { outbound: true, how: 'reject' } };

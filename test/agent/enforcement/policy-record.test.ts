@@ -18,7 +18,7 @@ import {
 } from '../../../bpf/layouts.ts';
 
 const rate = { bytesPerSecond: 4096, sent: false, received: true };
-const empty: KernelPolicy = { name: 'a', scope: 'all', rate: null, quota: null, deny: null };
+const empty: KernelPolicy = { name: 'a', scope: 'all', rate: null, quota: null, deny: null, expiresAtMs: null };
 const flagsOf = (policy: Partial<KernelPolicy>): number =>
   encodePolicy({ ...empty, ...policy }, null).readUInt32LE(RL_POLICY_OFFSET.flags);
 

@@ -122,6 +122,7 @@ export class ControlHost {
       audit,
       history: this.history,
       nowMs,
+      refresh: () => undefined,
       find: (pid) => this.policies.live(pid),
       readProcess: (pid) => this.stats.get(pid),
       processes: () => this.records.filter(({ exitedAtMs }) => exitedAtMs === null).map(toTarget),

@@ -93,6 +93,11 @@ export class FakeEnforcer implements Enforcer {
     this.count(name, { quotaEndsAtMs: endsAtMs, ...(isNew ? { quotaUsedBytes: 0, quotaExhausted: false } : {}) });
   }
 
+  setExpiry(name: string, expiresAtMs: number): void {
+    const installed = this.policies.get(name);
+    if (installed) installed.policy = { ...installed.policy, expiresAtMs };
+  }
+
   /** What the kernel has counted by now. */
   count(name: string, counters: Partial<PolicyCounters>): void {
     const installed = this.policies.get(name);

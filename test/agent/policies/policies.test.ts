@@ -172,6 +172,16 @@ t.test('one that is switched off is kept, and holds nobody', async (t) => {
   t.match(next.policies.put('cap-socat', socatCap, BY_HAND), { state: 'active', matches: [{ pid: 4711 }] });
 });
 
+t.test('the kernel is told when a policy expires, and again after the clock was set', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  host.policies.put('cap-socat', { ...socatCap, expiresAt: new Date(NOW + HOUR).toISOString() }, BY_HAND);
+  const installed = host.enforcer?.policies.get('cap-socat');
+  t.equal(installed?.policy.expiresAtMs, NOW + HOUR);
+  host.enforcer?.setExpiry('cap-socat', 0);
+  host.poll();
+  t.equal(installed?.policy.expiresAtMs, NOW + HOUR);
+});
+
 t.test('a policy ends on time, also where that passed while no agent ran', async (t) => {
   const expiring = { ...socatCap, expiresAt: new Date(NOW + HOUR).toISOString() };
   const host = new ControlHost({ records: [makeRecord()] });
@@ -298,6 +308,10 @@ t.test('the session of who made the policy is left alone', async (t) => {
     [31],
     'over restarts, too',
   );
+  const cut = { pid: 30, scope: 'all', startedAtMs: undefined, forced: false, reason: null } as const;
+  const message = /process 30 \(sshd\) is protected: it carries the caller's session;/;
+  t.throws(() => host.control.disconnect(cut, actor), { code: 'PROCESS_PROTECTED', message });
+  t.match(host.control.disconnect({ ...cut, pid: 31 }, actor), { pid: 31 }, 'the session of somebody else');
 });
 
 t.test(

@@ -175,6 +175,18 @@ t.test('policies lists what is held back; remove takes a policy back', async (t)
   });
 });
 
+t.test('one packet and one call are not listed as several, nor a deny as one of relayed traffic alone', async (t) => {
+  const { host, run } = await start(t);
+  host.policies.put(
+    'd',
+    { match: { name: 'x' }, deny: { inbound: true, ports: '80' } },
+    { dryRun: false, forced: false, spared: [] },
+  );
+  host.enforcer?.count('d', { droppedPackets: [{ direction: 'rx', reason: 'denied', packets: 1 }], refusedCalls: 1 });
+  const { stdout } = await run('policies');
+  t.match(stdout, /^d +active +name=x +all +0 +deny inbound on port 80 \(drop\) +1 packet dropped, 1 call refused/m);
+});
+
 t.test('options before "remove" are meant for it too', async (t) => {
   const { host, run, socketPath } = await start(t);
   await run('cap', 'socat', '4K');

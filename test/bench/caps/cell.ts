@@ -67,7 +67,7 @@ export async function measureCell(cell: Cell, tools: Tools, timing: Timing, verb
     using enforcer = new KernelEnforcer(accounting);
     const bytesPerSecond = cell.bitsPerSecond / 8;
     const rate = { bytesPerSecond, sent: cell.direction === 'sent', received: cell.direction === 'received' };
-    const policy: KernelPolicy = { name: 'bench', scope: 'all', rate, quota: null, deny: null };
+    const policy: KernelPolicy = { name: 'bench', scope: 'all', rate, quota: null, deny: null, expiresAtMs: null };
     const install = (): void => enforcer.install(policy, { executableName: HELD });
     if (cell.by === 'tbf' || cell.by === 'nftables') holdByOthers(cell.by, path.sender.name, bytesPerSecond);
     else if (!cell.attachesLate) install();

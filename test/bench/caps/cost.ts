@@ -49,7 +49,7 @@ export async function measureCost(bench: Bench, rounds: number, windowMs: number
         if (state !== 'free') {
           const rate = { bytesPerSecond: FAR_ABOVE, sent: true, received: true };
           const others = { executableName: 'no-such-program' };
-          const policy = { name: 'cost', scope: 'all', rate, quota: null, deny: null } as const;
+          const policy = { name: 'cost', scope: 'all', rate, quota: null, deny: null, expiresAtMs: null } as const;
           enforcer.install(policy, state === 'uncapped' ? others : null);
         }
         for (const { name, kind, streams } of traffics) {

@@ -36,7 +36,7 @@ export async function measureOwnFlows(tools: Tools, windowMs: number): Promise<V
     if (process === undefined) throw new Error('the sender has touched no socket');
     const relayed = flowTo(accounting, process.slot, 5300);
     const rate = { bytesPerSecond: RELAYED_BYTES_PER_SECOND, sent: true, received: true };
-    enforcer.install({ name: 'relayed', scope: 'relay', rate, quota: null, deny: null });
+    enforcer.install({ name: 'relayed', scope: 'relay', rate, quota: null, deny: null, expiresAtMs: null });
     const readings: { own: number; p99: number }[][] = [[], []];
     for (let round = 0; round < 2; round++) {
       for (const capped of [0, 1]) {

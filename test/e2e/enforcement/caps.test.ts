@@ -89,6 +89,35 @@ t.test('a process that starts later is held from its first byte; the cap outlive
   ground.restartAgent();
 });
 
+t.test('what is delayed is what a policy made to wait, and another one that is wider says nothing', async (t) => {
+  await using ground = await EnforcementGround.make();
+  ground.enforcer.install(policy({ rate: sent(MEGABYTE) }), { executableName: 'held' });
+  ground.enforcer.install(policy({ name: 'wide', rate: sent(20 * MEGABYTE) }), { executableName: 'held' });
+  await ground.stream('held', 5301, { flows: 1 });
+  await sleep(3000);
+  const { passedBytes, throttledBytes } = ground.enforcer.counters('test');
+  t.ok(passedBytes.tx > 2 * MEGABYTE);
+  // What passes at first, out of a full bucket, waits for nothing.
+  t.ok(throttledBytes.tx > 0.7 * passedBytes.tx, `${throttledBytes.tx} of ${passedBytes.tx} bytes`);
+  t.ok(throttledBytes.tx <= passedBytes.tx, `${throttledBytes.tx} of ${passedBytes.tx} bytes`);
+  t.equal(ground.enforcer.counters('wide').throttledBytes.tx, 0, 'under the wider one');
+
+  await ground.stream('slow', 5302, { flows: 1, pace: MEGABYTE / 2 });
+  ground.enforcer.install(policy({ name: 'above', rate: sent(MEGABYTE) }), { executableName: 'slow' });
+  await sleep(2000);
+  t.equal(ground.enforcer.counters('above').throttledBytes.tx, 0, 'of a program that asks for less');
+});
+
+t.test('what is received under two policies comes at the rate of the stricter', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const rate = { bytesPerSecond: MEGABYTE, sent: false, received: true };
+  for (const name of ['one', 'other']) ground.enforcer.install(policy({ name, rate }), { executableName: 'held-sink' });
+  await ground.stream('held', 5301, { flows: 1 });
+  await sleep(3000);
+  const received = await ground.rate('held-sink', 4000);
+  t.ok(Math.abs(received / MEGABYTE - 1) < 0.1, `${received} of ${MEGABYTE} bytes a second`);
+});
+
 t.test('UDP is policed, sent and received, and TCP beside it keeps its share', async (t) => {
   await using ground = await EnforcementGround.make();
   const udp = await ground.stream('udp', 5301, { flows: 1, protocol: 'udp' });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { pinPath } from '../../../agent/accounting.ts';
-import { DESTROY_TCP, DESTROY_UDP } from '../../../agent/hooks.ts';
+import { DESTROY_TCP, DESTROY_UDP, PACE_CONNECTIONS } from '../../../agent/hooks.ts';
 import type { KernelDeny, ProcessSlot } from '../../../agent/policies/enforcer.ts';
 import { unpin } from '../../../bpf/pin.ts';
 import { waitForPort } from '../hosts.ts';
@@ -141,6 +141,77 @@ t.test('a rejected port stays so for the second who listens on it, and is nobody
   ground.enforcer.assign(second, ['test']);
   ground.enforcer.pace();
   t.same(await ask(), ['ECONNREFUSED'], 'and rejected once more');
+});
+
+t.test('a policy that rejects fewer ports lets callers in before the agent has been round', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const { client, server } = ground.hosts;
+  const answering = ground.start(server, 'dialogue', 'denied', ['answer', '6000']);
+  await waitForPort(server, 'tcp', 6000);
+  const reject: KernelDeny = { ...inbound, how: 'reject' };
+  ground.enforcer.install(policy({ deny: reject }));
+  ground.enforcer.assign(await ground.process(answering.pid), ['test']);
+  ground.enforcer.pace();
+  t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ECONNREFUSED']);
+  unpin(pinPath(ground.bpffs, 'links', PACE_CONNECTIONS));
+  ground.enforcer.install(policy({ deny: { ...reject, firstPort: 7000, lastPort: 7400 } }));
+  t.same(
+    await ground.ask(client, 'asker', 'tcp', server.address4, 6000),
+    ['ok'],
+    'outside the ports that are rejected',
+  );
+  ground.enforcer.install(policy({ deny: { ...reject, firstPort: 6000, lastPort: 6000 } }));
+  t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ECONNREFUSED'], 'inside them');
+});
+
+t.test(
+  'a policy that expires is no longer in force, and holds nobody who starts later, with no agent there',
+  async (t) => {
+    await using ground = await EnforcementGround.make();
+    const { client, server } = ground.hosts;
+    const answering = ground.start(server, 'dialogue', 'denied', ['answer', '6000']);
+    ground.start(server, 'dialogue', 'other', ['answer', '6500']);
+    const held = await ground.stream('held', 5301, { flows: 2 });
+    await waitForPort(server, 'tcp', 6000);
+    await waitForPort(server, 'tcp', 6500);
+    const rate = { bytesPerSecond: 1_000_000, sent: true, received: true };
+    const expiresAtMs = Date.now() + 6000;
+    const slots = { denied: await ground.process(answering.pid), held: await ground.process(held) };
+    ground.enforcer.install(policy({ name: 'deny', deny: { ...inbound, how: 'reject' }, expiresAtMs }));
+    ground.enforcer.install(policy({ name: 'early', deny: outbound, expiresAtMs }), { executableName: 'asking' });
+    ground.enforcer.install(policy({ name: 'cap', rate, expiresAtMs }));
+    ground.enforcer.assign(slots.denied, ['deny']);
+    ground.enforcer.assign(slots.held, ['cap']);
+    ground.enforcer.pace();
+    t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ECONNREFUSED']);
+    t.same(await ground.ask(client, 'asking', 'tcp', server.address4, 6500), ['EPERM']);
+    await sleep(1500);
+    t.ok((await ground.rate('held-sink', 500)) < 2_000_000);
+    ground.enforcer[Symbol.dispose]();
+    await sleep(Math.max(0, expiresAtMs - Date.now()) + 1500);
+    t.same(await ground.ask(client, 'asker', 'tcp', server.address4, 6000), ['ok']);
+    t.same(await ground.ask(client, 'asking', 'tcp', server.address4, 6500), ['ok']);
+    t.ok((await ground.rate('held-sink', 1000)) > 20_000_000);
+    ground.restartAgent();
+    t.same(ground.enforcer.installed(), []);
+  },
+);
+
+t.test('the place of a policy that the kernel has found expired is not another’s before it is removed', async (t) => {
+  await using ground = await EnforcementGround.make();
+  const { client, server } = ground.hosts;
+  ground.start(server, 'dialogue', 'other', ['answer', '6500']);
+  await waitForPort(server, 'tcp', 6500);
+  ground.enforcer.install(policy({ name: 'short', deny: outbound, expiresAtMs: Date.now() }), {
+    executableName: 'asking',
+  });
+  t.same(await ground.ask(client, 'asking', 'tcp', server.address4, 6500), ['ok']);
+  ground.enforcer.install(policy({ name: 'next', deny: outbound }), { executableName: 'asking' });
+  ground.enforcer.remove('short');
+  t.same(ground.enforcer.installed(), ['next']);
+  t.same(await ground.ask(client, 'asking', 'tcp', server.address4, 6500), ['EPERM']);
+  ground.enforcer.setExpiry('next', Date.now());
+  t.same(await ground.ask(client, 'asking', 'tcp', server.address4, 6500), ['ok'], 'as after the clock was set');
 });
 
 t.test('strangers’ datagrams that are rejected are answered by an ICMP error; known peers go on', async (t) => {

@@ -39,7 +39,7 @@ const UDP_BYTES_PER_SECOND = 20_000_000;
 
 /** A policy that does nothing yet. */
 export function policy(changes: Partial<KernelPolicy>): KernelPolicy {
-  return { name: 'test', scope: 'all', rate: null, quota: null, deny: null, ...changes };
+  return { name: 'test', scope: 'all', rate: null, quota: null, deny: null, expiresAtMs: null, ...changes };
 }
 
 /** Two hosts, the accounting and the enforcer; all gone when it is disposed of. */
