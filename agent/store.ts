@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Counters, makeCounters } from './counters.ts';
 import { AgentError } from './errors.ts';
+import { makeFolders } from './folders.ts';
 import { HistoryRecords } from './history.ts';
 import { PolicyRecords } from './policies/policy-records.ts';
 import { transaction } from './transaction.ts';
@@ -72,7 +72,7 @@ export class Store implements Disposable {
   static open(stateDir: string): Store {
     const path = join(stateDir, 'ledger.sqlite');
     try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o750 });
+      makeFolders(stateDir, 0o750);
       const db = new DatabaseSync(path);
       // WAL with NORMAL: an operating system crash may lose the last checkpoint, never the file.
       db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;');

@@ -276,6 +276,7 @@ t.test('a state folder that cannot be used is refused in one line that says what
   const cases: [title: string, stateDir: string, reason: RegExp][] = [
     ['the folder is a file', file, /EEXIST/],
     ['the folder would be in a file', join(file, 'state'), /ENOTDIR/],
+    ['the kernel says that the parent is missing, which is there', '/proc/relayledger/state', /ENOENT/],
     ['the path holds a NUL', `${folder}\0`, /null bytes/],
     ['the database is a folder', join(folder, 'occupied'), /unable to open/],
     ['the database is something else', join(folder, 'garbage'), /not a database/],
