@@ -103,8 +103,8 @@ export class Agent implements Readings, AsyncDisposable {
     this.#doubleEntry = new DoubleEntry({
       books: options.books,
       readTotals: () => this.#readTotals(),
-      writeUncovered: (direction, { bytes, packets }) => {
-        const at = RL_TOTALS_OFFSET.uncovered + (direction === 'rx' ? 0 : RL_WIRE_SIZE);
+      keep: (what, direction, { bytes, packets }) => {
+        const at = RL_TOTALS_OFFSET[what] + (direction === 'rx' ? 0 : RL_WIRE_SIZE);
         accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.bytes, BigInt(bytes), true);
         accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.packets, BigInt(packets), true);
       },
