@@ -5,7 +5,7 @@ import { bootTimeNs } from '../bpf/clock.ts';
 import { BpfError } from '../bpf/errors.ts';
 import { type ProgramInfo, programInfo } from '../bpf/info.ts';
 import { checkLayouts } from '../bpf/layout.ts';
-import { layouts, RL_TOTALS_OFFSET, RL_TOTALS_SIZE } from '../bpf/layouts.ts';
+import { layouts, RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
 import { BpfIterator, BpfLink } from '../bpf/link.ts';
 import { BpfMap } from '../bpf/map.ts';
 import type { Mapping } from '../bpf/mapping.ts';
@@ -65,6 +65,8 @@ export interface AccountingOptions {
   bpffs: string;
   /** The cgroup2 directory to account for; its whole subtree is. */
   cgroup: string;
+  /** Called where other programs than ours were pinned: they have been taken out, and their maps go next. */
+  replaced?: (bpffs: string) => void;
 }
 
 interface AttachedProgram {
@@ -108,16 +110,21 @@ export class Accounting implements Disposable {
 
   /** @throws AGENT_HOOK_MISSING, BpfError */
   static start(options: AccountingOptions): Accounting {
-    const { bpffs } = options;
+    const { bpffs, replaced } = options;
     const objectId = objectIdOf(OBJECT);
-    if (readObjectId(bpffs) === objectId) return new Accounting(options, true, missingFeatures(bpffs));
-    remove(bpffs);
+    const earlier = readObjectId(bpffs);
+    if (earlier === objectId) return new Accounting(options, true, missingFeatures(bpffs));
     checkLayouts(OBJECT, layouts);
+    let isOurs = false;
+    const makeRoom = (): void => {
+      remove(bpffs, earlier === undefined ? undefined : replaced);
+      isOurs = true;
+    };
     try {
-      const missing = load(options, objectId);
+      const missing = load(options, objectId, makeRoom);
       return new Accounting(options, false, missing);
     } catch (error) {
-      remove(bpffs);
+      if (isOurs) remove(bpffs);
       throw error;
     }
   }
@@ -172,10 +179,12 @@ export class Accounting implements Disposable {
   }
 }
 
-function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFeature[] {
+/** @param makeRoom called once the programs are in the kernel: what was there before counts until then */
+function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint, makeRoom: () => void): MissingFeature[] {
   const optional = [...HOOKS, ...ENFORCEMENT].filter(({ required }) => !required).map(({ program }) => program);
   const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional, { skip: [REJECT_LOOKUP] });
   using loaded = object;
+  makeRoom();
   const missing: MissingFeature[] = [];
   for (const [program, { reason }] of unsupported) missing.push(describeMissing(program, reason));
 
@@ -273,15 +282,16 @@ function readObjectId(bpffs: string): bigint | undefined {
   const path = pinPath(bpffs, 'maps', 'totals');
   if (!existsSync(path)) return undefined;
   using map = BpfMap.openPinned(path);
-  if (map.info.valueSize < RL_TOTALS_SIZE) return undefined;
+  // The first field, in every version.
   return map.lookup(Buffer.alloc(4))?.readBigUInt64LE(RL_TOTALS_OFFSET.objectId);
 }
 
 /** Links first, so that nothing runs when its maps go. */
-function remove(bpffs: string): boolean {
+function remove(bpffs: string, beforeMaps?: (bpffs: string) => void): boolean {
   let removed = false;
   releaseAll(bpffs);
   for (const kind of ['links', 'programs', 'maps'] as const) {
+    if (kind === 'maps') beforeMaps?.(bpffs);
     const folder = join(bpffs, kind);
     if (!existsSync(folder)) continue;
     for (const name of readdirSync(folder)) removed = unpin(join(folder, name)) || removed;
