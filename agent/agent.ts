@@ -69,6 +69,8 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #totals: Totals;
   readonly #budget: SeriesBudget;
   readonly #startedAt: string;
+  /** Read once: both clocks are read one after the other, and the wall clock is slewed. */
+  readonly #bootedAt: string;
   #timer: NodeJS.Timeout | undefined;
   #secondLook: NodeJS.Timeout | undefined;
   #ready = false;
@@ -89,6 +91,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#metrics = new Metrics(version, kernel);
     this.#budget = new SeriesBudget(options.maxApps);
     this.#startedAt = toIso(clock.nowMs());
+    this.#bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
     this.#description = new ProcessDescription({
       users: options.users,
       elapsedMs: () => this.#elapsedMs(),
@@ -398,9 +401,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   /** The row of process 0. */
   #kernel(): Process {
-    const { clock } = this.#options;
-    const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
-    return kernelProcess(this.#balance().unattributed, bootedAt);
+    return kernelProcess(this.#balance().unattributed, this.#bootedAt);
   }
 
   #countSockets(): Map<string, Map<string, number>> {
