@@ -18,18 +18,16 @@ import {
   ADOPT_SOCKETS,
   DUMP_SOCKETS,
   ENFORCEMENT,
+  findsOwners,
   HOLD_CONNECTIONS,
-  HOOKS,
   type Hook,
-  REJECT_LOOKUP,
   SETTLE_SOCKETS,
 } from './hooks.ts';
+import { hooksHere, loadPrograms, OBJECT } from './load-programs.ts';
 import type { MissingFeature } from './readings.ts';
 
 // `import` would read all that node:crypto exports, and so load WebCrypto.
 const { createHash } = process.getBuiltinModule('node:crypto');
-
-const OBJECT = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
 
 /** All that the agent reads or writes; pinned under their names. `totals` comes last: its pin says that all is there. */
 const MAPS = [
@@ -93,7 +91,12 @@ export class Accounting implements Disposable {
   readonly #settle: BpfIterator;
   readonly #totalsMapping: Mapping;
 
-  private constructor({ bpffs, cgroup }: AccountingOptions, adopted: boolean, missing: MissingFeature[]) {
+  private constructor(
+    { bpffs, cgroup }: AccountingOptions,
+    hooks: readonly Hook[],
+    adopted: boolean,
+    missing: MissingFeature[],
+  ) {
     this.bpffs = bpffs;
     this.cgroup = cgroup;
     this.adopted = adopted;
@@ -105,7 +108,7 @@ export class Accounting implements Disposable {
     this.events = RingBuffer.open(this.map('process_events'));
     this.#dump = new BpfIterator(BpfLink.openPinned(pinPath(bpffs, 'links', DUMP_SOCKETS)));
     this.#settle = new BpfIterator(BpfLink.openPinned(pinPath(bpffs, 'links', SETTLE_SOCKETS)));
-    this.programs = HOOKS.map((hook) => describeProgram(bpffs, hook));
+    this.programs = hooks.map((hook) => describeProgram(bpffs, hook));
   }
 
   /** @throws AGENT_HOOK_MISSING, BpfError */
@@ -113,7 +116,8 @@ export class Accounting implements Disposable {
     const { bpffs, replaced } = options;
     const objectId = objectIdOf(OBJECT);
     const earlier = readObjectId(bpffs);
-    if (earlier === objectId) return new Accounting(options, true, missingFeatures(bpffs));
+    const hooks = hooksHere();
+    if (earlier === objectId) return new Accounting(options, hooks, true, missingFeatures(hooks, bpffs));
     checkLayouts(OBJECT, layouts);
     let isOurs = false;
     const makeRoom = (): void => {
@@ -121,8 +125,8 @@ export class Accounting implements Disposable {
       isOurs = true;
     };
     try {
-      const missing = load(options, objectId, makeRoom);
-      return new Accounting(options, false, missing);
+      const missing = load(options, hooks, objectId, makeRoom);
+      return new Accounting(options, hooks, false, missing);
     } catch (error) {
       if (isOurs) remove(bpffs);
       throw error;
@@ -180,24 +184,30 @@ export class Accounting implements Disposable {
 }
 
 /** @param makeRoom called once the programs are in the kernel: what was there before counts until then */
-function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint, makeRoom: () => void): MissingFeature[] {
-  const optional = [...HOOKS, ...ENFORCEMENT].filter(({ required }) => !required).map(({ program }) => program);
-  const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional, { skip: [REJECT_LOOKUP] });
+function load(
+  { bpffs, cgroup }: AccountingOptions,
+  hooks: readonly Hook[],
+  objectId: bigint,
+  makeRoom: () => void,
+): MissingFeature[] {
+  const { object, unsupported } = loadPrograms(hooks, ({ required }) => !required);
   using loaded = object;
   makeRoom();
   const missing: MissingFeature[] = [];
-  for (const [program, { reason }] of unsupported) missing.push(describeMissing(program, reason));
+  for (const hook of [...hooks, ...ENFORCEMENT]) {
+    const refused = unsupported.get(hook.program);
+    if (refused) missing.push(describeMissing(hook, refused.reason));
+  }
 
   for (const name of MAPS.filter((name) => name !== 'totals')) loaded.map(name).pin(pinPath(bpffs, 'maps', name));
-  const [ownerHooks, countingHooks] = splitHooks();
   const attach = (hook: Hook): void => {
     if (unsupported.has(hook.program)) return;
     const refused = attachAndPin(loaded, hook, bpffs, cgroup);
     if (refused) missing.push(refused);
   };
-  ownerHooks.forEach(attach);
-  adoptSockets(loaded);
-  countingHooks.forEach(attach);
+  hooks.filter(findsOwners).forEach(attach);
+  adoptSockets(loaded); // sockets get their owners before anything is charged to them
+  hooks.filter((hook) => !findsOwners(hook)).forEach(attach);
 
   for (const program of [DUMP_SOCKETS, SETTLE_SOCKETS]) {
     using iterator = loaded.program(program).attachIterator({ map: loaded.map('sockets') });
@@ -214,12 +224,6 @@ function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint, makeRoom: 
   return missing;
 }
 
-/** Sockets get their owners before anything is charged to them. */
-function splitHooks(): [Hook[], Hook[]] {
-  const first = HOOKS.findIndex(({ program }) => program === 'sock_send_length');
-  return [HOOKS.slice(0, first), HOOKS.slice(first)];
-}
-
 function attachAndPin(object: BpfObject, hook: Hook, bpffs: string, cgroup: string): MissingFeature | undefined {
   const program = object.program(hook.program);
   try {
@@ -230,7 +234,7 @@ function attachAndPin(object: BpfObject, hook: Hook, bpffs: string, cgroup: stri
   } catch (cause) {
     if (!(cause instanceof BpfError) || cause.code !== 'BPF_ATTACH') throw cause;
     if (hook.required) throw new AgentError('AGENT_HOOK_MISSING', `${hook.consequence}: ${cause.message}`, { cause });
-    return { feature: hook.program, consequence: hook.consequence, reason: cause.message };
+    return describeMissing(hook, cause.message);
   }
 }
 
@@ -255,20 +259,19 @@ function describeProgram(bpffs: string, hook: Hook): AttachedProgram {
   return { hook, fd: existsSync(path) ? openPin('program', path) : null };
 }
 
-function describeMissing(program: string, reason: string): MissingFeature {
-  const consequence = [...HOOKS, ...ENFORCEMENT].find((hook) => hook.program === program)?.consequence ?? '';
+function describeMissing({ program, consequence }: Hook, reason: string): MissingFeature {
   return { feature: program, consequence, reason };
 }
 
 /** After adoption the reasons are gone with the agent that saw them. */
-function missingFeatures(bpffs: string): MissingFeature[] {
+function missingFeatures(hooks: readonly Hook[], bpffs: string): MissingFeature[] {
   const isThere = ({ program }: Hook): boolean =>
     existsSync(pinPath(bpffs, 'links', program)) ||
     (program === HOLD_CONNECTIONS && existsSync(pinPath(bpffs, 'programs', program)));
-  return [...HOOKS, ...ENFORCEMENT]
+  return [...hooks, ...ENFORCEMENT]
     .filter((hook) => !isThere(hook))
-    .map(({ program }) =>
-      describeMissing(program, 'the kernel refused it when accounting began; the log of that agent says why'),
+    .map((hook) =>
+      describeMissing(hook, 'the kernel refused it when accounting began; the log of that agent says why'),
     );
 }
 
