@@ -5,7 +5,7 @@ import { bootTimeNs } from '../bpf/clock.ts';
 import { BpfError } from '../bpf/errors.ts';
 import { type ProgramInfo, programInfo } from '../bpf/info.ts';
 import { checkLayouts } from '../bpf/layout.ts';
-import { layouts, RL_TOTALS_OFFSET, RL_TOTALS_SIZE } from '../bpf/layouts.ts';
+import { layouts, RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
 import { BpfIterator, BpfLink } from '../bpf/link.ts';
 import { BpfMap } from '../bpf/map.ts';
 import type { Mapping } from '../bpf/mapping.ts';
@@ -63,6 +63,8 @@ export interface AccountingOptions {
   bpffs: string;
   /** The cgroup2 directory to account for; its whole subtree is. */
   cgroup: string;
+  /** Called where other programs than ours were pinned: they have been taken out, and their maps go next. */
+  replaced?: (bpffs: string) => void;
 }
 
 interface AttachedProgram {
@@ -111,17 +113,22 @@ export class Accounting implements Disposable {
 
   /** @throws AGENT_HOOK_MISSING, BpfError */
   static start(options: AccountingOptions): Accounting {
-    const { bpffs } = options;
+    const { bpffs, replaced } = options;
     const objectId = objectIdOf(OBJECT);
+    const earlier = readObjectId(bpffs);
     const hooks = hooksHere();
-    if (readObjectId(bpffs) === objectId) return new Accounting(options, hooks, true, missingFeatures(hooks, bpffs));
-    remove(bpffs);
+    if (earlier === objectId) return new Accounting(options, hooks, true, missingFeatures(hooks, bpffs));
     checkLayouts(OBJECT, layouts);
+    let isOurs = false;
+    const makeRoom = (): void => {
+      remove(bpffs, earlier === undefined ? undefined : replaced);
+      isOurs = true;
+    };
     try {
-      const missing = load(options, hooks, objectId);
+      const missing = load(options, hooks, objectId, makeRoom);
       return new Accounting(options, hooks, false, missing);
     } catch (error) {
-      remove(bpffs);
+      if (isOurs) remove(bpffs);
       throw error;
     }
   }
@@ -176,9 +183,16 @@ export class Accounting implements Disposable {
   }
 }
 
-function load({ bpffs, cgroup }: AccountingOptions, hooks: readonly Hook[], objectId: bigint): MissingFeature[] {
+/** @param makeRoom called once the programs are in the kernel: what was there before counts until then */
+function load(
+  { bpffs, cgroup }: AccountingOptions,
+  hooks: readonly Hook[],
+  objectId: bigint,
+  makeRoom: () => void,
+): MissingFeature[] {
   const { object, unsupported } = loadPrograms(hooks, ({ required }) => !required);
   using loaded = object;
+  makeRoom();
   const missing: MissingFeature[] = [];
   for (const hook of [...hooks, ...ENFORCEMENT]) {
     const refused = unsupported.get(hook.program);
@@ -271,15 +285,16 @@ function readObjectId(bpffs: string): bigint | undefined {
   const path = pinPath(bpffs, 'maps', 'totals');
   if (!existsSync(path)) return undefined;
   using map = BpfMap.openPinned(path);
-  if (map.info.valueSize < RL_TOTALS_SIZE) return undefined;
+  // The first field, in every version.
   return map.lookup(Buffer.alloc(4))?.readBigUInt64LE(RL_TOTALS_OFFSET.objectId);
 }
 
 /** Links first, so that nothing runs when its maps go. */
-function remove(bpffs: string): boolean {
+function remove(bpffs: string, beforeMaps?: (bpffs: string) => void): boolean {
   let removed = false;
   releaseAll(bpffs);
   for (const kind of ['links', 'programs', 'maps'] as const) {
+    if (kind === 'maps') beforeMaps?.(bpffs);
     const folder = join(bpffs, kind);
     if (!existsSync(folder)) continue;
     for (const name of readdirSync(folder)) removed = unpin(join(folder, name)) || removed;

@@ -69,6 +69,8 @@ export class Agent implements Readings, AsyncDisposable {
   readonly #totals: Totals;
   readonly #budget: SeriesBudget;
   readonly #startedAt: string;
+  /** Read once: both clocks are read one after the other, and the wall clock is slewed. */
+  readonly #bootedAt: string;
   #timer: NodeJS.Timeout | undefined;
   #secondLook: NodeJS.Timeout | undefined;
   #ready = false;
@@ -89,6 +91,7 @@ export class Agent implements Readings, AsyncDisposable {
     this.#metrics = new Metrics(version, kernel);
     this.#budget = new SeriesBudget(options.maxApps);
     this.#startedAt = toIso(clock.nowMs());
+    this.#bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
     this.#description = new ProcessDescription({
       users: options.users,
       elapsedMs: () => this.#elapsedMs(),
@@ -103,8 +106,8 @@ export class Agent implements Readings, AsyncDisposable {
     this.#doubleEntry = new DoubleEntry({
       books: options.books,
       readTotals: () => this.#readTotals(),
-      writeUncovered: (direction, { bytes, packets }) => {
-        const at = RL_TOTALS_OFFSET.uncovered + (direction === 'rx' ? 0 : RL_WIRE_SIZE);
+      keep: (what, direction, { bytes, packets }) => {
+        const at = RL_TOTALS_OFFSET[what] + (direction === 'rx' ? 0 : RL_WIRE_SIZE);
         accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.bytes, BigInt(bytes), true);
         accounting.totals.setBigUint64(at + RL_WIRE_OFFSET.packets, BigInt(packets), true);
       },
@@ -399,9 +402,7 @@ export class Agent implements Readings, AsyncDisposable {
 
   /** The row of process 0. */
   #kernel(): Process {
-    const { clock } = this.#options;
-    const bootedAt = toIso(clock.nowMs() - Number(clock.bootNs() / 1_000_000n));
-    return kernelProcess(this.#balance().unattributed, bootedAt);
+    return kernelProcess(this.#balance().unattributed, this.#bootedAt);
   }
 
   #countSockets(): Map<string, Map<string, number>> {

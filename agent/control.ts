@@ -157,7 +157,7 @@ export class HostControl implements Control {
   meaningOf(name: string): NameMeaning {
     const { isApp, processes, refresh } = this.#options;
     refresh();
-    const live = processes();
+    const live = processes().map(({ pid, startedAt, name, app }): PolicyTarget => ({ pid, startedAt, name, app }));
     const byApp = live.filter(({ app }) => app === name);
     const byName = live.filter((process) => process.name === name);
     if (byApp.length > 0) return { match: { app: name }, by: 'app', isKnown: true, processes: byApp };

@@ -38,21 +38,26 @@ const COUNT_AS_HANDED: ReadonlySet<string> = new Set(['virtio_net', 'xen-netfron
 
 const ARPHRD_LOOPBACK = 772;
 const ETHERNET_HEADER_BYTES = 14; // hard_header_len has room for the tunnel's headers, too
-/** Kind of device that counts one direction without the link header. */
-const HEADLESS = { rx: 'bridge', tx: 'vxlan' } as const;
+/** Kinds of device that count a direction without the link header. */
+const HEADLESS = { rx: ['bridge', 'vxlan'], tx: ['vxlan'] };
 
-/** The device hooks' figures in the way in which this device's own counters count. */
+/**
+ * The device hooks' figures in the way in which this device's own counters count. Where that can't be told, the least
+ * and the most that they can have counted.
+ */
 export function asCountedBy(
   device: RlInterfaceName,
   side: Seen,
   direction: Direction,
+  bound: 'least' | 'most',
 ): [bytes: number, packets: number] {
-  // vxlan_rcv() counts after taking the link header off, and before packets become super-packets.
-  if (device.kind === 'vxlan' && direction === 'rx') {
+  // vxlan_rcv() counts after taking the link header off, and before GRO makes super-packets of packets: one that came
+  // as such, as between containers of one host, it counts as one.
+  if (device.kind === 'vxlan' && direction === 'rx' && bound === 'most') {
     return [side.ipBytes + side.nonIpBytes, side.ipPackets + side.nonIpPackets];
   }
   // So does loopback_xmit(); br_pass_frame_up() and vxlan_xmit_one() likewise, each in its direction.
-  const headless = device.type === ARPHRD_LOOPBACK || HEADLESS[direction] === device.kind;
+  const headless = device.type === ARPHRD_LOOPBACK || HEADLESS[direction].includes(device.kind);
   if (headless) return [side.deviceBytes - side.devicePackets * ETHERNET_HEADER_BYTES, side.devicePackets];
   if (device.driver === '' || COUNT_AS_HANDED.has(device.driver)) return [side.deviceBytes, side.devicePackets];
   return [side.segmentedBytes, side.ipPackets - side.loopedPackets + side.nonIpPackets];

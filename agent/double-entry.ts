@@ -16,8 +16,11 @@ export interface Balance {
 export interface DoubleEntryOptions {
   books: InterfaceBooks;
   readTotals: () => RlTotals;
-  /** Keeps, for this agent and those that adopt, what was counted at sockets before the device hooks were there. */
-  writeUncovered: (direction: Direction, amount: Amount) => void;
+  /**
+   * Keeps, for this agent and those that adopt: what was counted at sockets before the device hooks were there, and what
+   * met no socket as far as that was ever told, which is told as a counter.
+   */
+  keep: (what: 'uncovered' | 'noSocket', direction: Direction, amount: Amount) => void;
   /** Brings `processesTotal` up to date. */
   poll: () => void;
   /** All processes of this epoch together, ended ones included. */
@@ -27,7 +30,6 @@ export interface DoubleEntryOptions {
 /** Holds what processes claim against what the interfaces saw: the kernel's row is what is left, the error what is not. */
 export class DoubleEntry {
   readonly #options: DoubleEntryOptions;
-  readonly #noSocket: Record<Direction, Amount> = { rx: { bytes: 0, packets: 0 }, tx: { bytes: 0, packets: 0 } };
 
   constructor(options: DoubleEntryOptions) {
     this.#options = options;
@@ -38,11 +40,11 @@ export class DoubleEntry {
    * counted more than the devices by now, no device hook was there to see.
    */
   begin(): void {
-    const { books, readTotals, poll, writeUncovered } = this.#options;
+    const { books, readTotals, poll, keep } = this.#options;
     const accounts = books.read(poll);
     const totals = readTotals();
     for (const direction of ['rx', 'tx'] as const) {
-      writeUncovered(direction, kernelRow(this.#input(direction, accounts, totals)).unseen);
+      keep('uncovered', direction, kernelRow(this.#input(direction, accounts, totals)).unseen);
     }
   }
 
@@ -63,7 +65,7 @@ export class DoubleEntry {
   ): { rows: KernelRow['rows']; reconciliation: Reconciliation } {
     const input = this.#input(direction, accounts, totals);
     const { rows, seenBytes } = kernelRow(input);
-    this.#noSocket[direction] = rows.get('no_socket') ?? input.noSocket;
+    this.#options.keep('noSocket', direction, rows.get('no_socket') ?? input.noSocket);
     const uncoveredBytes = totals.uncovered[direction === 'rx' ? 0 : 1]?.bytes ?? 0;
     const processesBytes = input.processesBytes + uncoveredBytes;
     const lines = accounts.flatMap((account) => account.lines).filter((line) => line.direction === direction);
@@ -84,7 +86,7 @@ export class DoubleEntry {
       processesBytes: (processesTotal[isRx ? WIRE_RX_BYTES : WIRE_TX_BYTES] as number) - uncovered.bytes,
       processesPackets: (processesTotal[isRx ? WIRE_RX_PACKETS : WIRE_TX_PACKETS] as number) - uncovered.packets,
       totals,
-      noSocket: this.#noSocket[direction],
+      noSocket: totals.noSocket[isRx ? 0 : 1] ?? { bytes: 0, packets: 0 },
     };
   }
 }

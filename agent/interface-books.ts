@@ -205,8 +205,8 @@ export class InterfaceBooks {
     const bytes = this.#maps.baselines.lookup(key);
     const base = bytes ? readRlInterfaceBaseline(viewOf(bytes), 0) : NO_BASELINE;
     const line = (direction: Direction, ownBytes: number, ownPackets: number): InterfaceReconciliation => {
-      const [leastBytes, leastPackets] = asCountedBy(device, seen[direction].before, direction);
-      const [mostBytes, mostPackets] = asCountedBy(device, seen[direction].after, direction);
+      const [leastBytes, leastPackets] = asCountedBy(device, seen[direction].before, direction, 'least');
+      const [mostBytes, mostPackets] = asCountedBy(device, seen[direction].after, direction, 'most');
       const seenBytes = clamp(ownBytes, leastBytes, mostBytes);
       const counters = { interfaceBytes: ownBytes, interfacePackets: ownPackets };
       const ours = { seenBytes, seenPackets: clamp(ownPackets, leastPackets, mostPackets) };
@@ -230,8 +230,8 @@ export class InterfaceBooks {
       };
       const name = this.#maps.names.lookup(key); // none: nothing has passed yet
       const device = name ? readRlInterfaceName(viewOf(name), 0) : undefined;
-      const [rxBytes, rxPackets] = device ? asCountedBy(device, after.rx, 'rx') : [0, 0];
-      const [txBytes, txPackets] = device ? asCountedBy(device, after.tx, 'tx') : [0, 0];
+      const [rxBytes, rxPackets] = device ? asCountedBy(device, after.rx, 'rx', 'most') : [0, 0];
+      const [txBytes, txPackets] = device ? asCountedBy(device, after.tx, 'tx', 'most') : [0, 0];
       put(RL_INTERFACE_BASELINE_OFFSET.rxBytes, own.rxBytes, rxBytes);
       put(RL_INTERFACE_BASELINE_OFFSET.rxPackets, own.rxPackets, rxPackets);
       put(RL_INTERFACE_BASELINE_OFFSET.txBytes, own.txBytes, txBytes);

@@ -19,6 +19,7 @@ import { KernelEnforcer } from './enforcement/kernel-enforcer.ts';
 import { AgentError } from './errors.ts';
 import { Fingerprints } from './fingerprints.ts';
 import { FlowTable } from './flow-table.ts';
+import { harvest } from './harvest.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
@@ -74,7 +75,12 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   stack.defer(() => {
     if (removesAtEnd) Accounting.remove(config.bpffs);
   });
-  const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup }));
+  const users = new Users();
+  const profiles = config.profiles ? loadProfiles() : null;
+  const recognise = profiles ? recogniser(profiles) : () => null;
+  const replaced = (bpffs: string): void =>
+    harvest({ bpffs, store, clock, users, bootId: bootId(), recognise, logger });
+  const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup, replaced }));
   removesAtEnd = config.detachOnExit || !accounting.adopted;
   const fingerprints = config.fingerprints ? stack.use(new Fingerprints(cgroup)) : null;
   const missing = [...accounting.missing, fingerprints?.missing].filter((each) => each != null);
@@ -98,8 +104,6 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     peers: accounting.map('peer_flows'),
     pairs: accounting.map('pairs'),
   });
-  const users = new Users();
-  const profiles = config.profiles ? loadProfiles() : null;
   const nowMs = clock.nowMs;
   const audit = new Audit({ db: store.database, logger, nowMs, userName: (uid) => users.nameOf(uid) });
   const protection = new Protection({ agentPid: process.pid, names: config.protected });
@@ -144,7 +148,7 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
       maxApps: config.maxApps,
       metricsPerProcess: config.metricsPerProcess,
       services: new Set(config.services),
-      recognise: profiles ? recogniser(profiles) : () => null,
+      recognise,
     }),
   );
   agent.start();

@@ -1,10 +1,11 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Counters, makeCounters } from './counters.ts';
 import { AgentError } from './errors.ts';
+import { makeFolders } from './folders.ts';
 import { HistoryRecords } from './history.ts';
 import { PolicyRecords } from './policies/policy-records.ts';
+import { transaction } from './transaction.ts';
 
 /** A process as it is kept on disk: its identity, what of its traffic is in its app's total, and how it was described. */
 export interface StoredProcess {
@@ -71,7 +72,7 @@ export class Store implements Disposable {
   static open(stateDir: string): Store {
     const path = join(stateDir, 'ledger.sqlite');
     try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o750 });
+      makeFolders(stateDir, 0o750);
       const db = new DatabaseSync(path);
       // WAL with NORMAL: an operating system crash may lose the last checkpoint, never the file.
       db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;');
@@ -95,7 +96,7 @@ export class Store implements Disposable {
    */
   beginEpoch(epoch: string, nowMs: number): void {
     if (this.#meta('epoch') === epoch) return;
-    this.#transaction(() => {
+    transaction(this.#db, () => {
       this.#db.prepare('UPDATE processes SET exited_at_ms = ? WHERE exited_at_ms IS NULL').run(nowMs);
       this.#db.prepare('UPDATE processes SET freed = ?').run(FREED_EARLIER);
       this.#db.exec('DELETE FROM closed_interfaces');
@@ -159,7 +160,7 @@ export class Store implements Disposable {
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
     );
     try {
-      this.#transaction(() => {
+      transaction(this.#db, () => {
         // First: the kernel still has the slots of those that are freed in this checkpoint.
         this.#db.prepare('DELETE FROM processes WHERE freed <> 0 AND exited_at_ms < ?').run(forgetBeforeMs);
         for (const identity of forget) dropProcess.run(...identity.split(':'));
@@ -181,18 +182,6 @@ export class Store implements Disposable {
 
   [Symbol.dispose](): void {
     this.#db.close();
-  }
-
-  #transaction(work: () => void): void {
-    this.#db.exec('BEGIN IMMEDIATE');
-    try {
-      work();
-      this.#db.exec('COMMIT');
-    } catch (error) {
-      // A full disk has rolled it back already; doing it twice would hide what happened.
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
-      throw error;
-    }
   }
 
   #meta(key: string): string | undefined {

@@ -112,6 +112,10 @@ function requireToken(request: IncomingMessage, peer: Peer): void {
 /** Throws the problem with which a request is refused that may not read, or was not meant for this host. */
 export function requireReader(request: IncomingMessage, peer: Peer, hostNames: readonly string[]): void {
   if (peer.transport === 'unix') return;
+  const hosts = request.rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === 'host');
+  if (hosts.length > 1) {
+    throw new ProblemError('malformed-request', 'There are several Host headers.');
+  }
   // Of a target like http://host/path the host counts and not the header (RFC 9112, 3.2.2).
   const host = /^https?:\/\/([^/?#]*)/i.exec(request.url ?? '')?.[1] ?? request.headers.host;
   // HTTP/1.0 clients may send no Host; browsers, which rebinding needs, always do.

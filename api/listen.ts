@@ -63,8 +63,17 @@ function refuseBrokenRequest(error: Error, socket: Duplex): void {
     return;
   }
   const code = clientProblems.get(errorCode(error)) ?? 'malformed-request';
-  const { status, title } = problems[code];
-  const body = JSON.stringify(problemBody(new ProblemError(code, `${title}.`), ''));
+  refuse(socket, new ProblemError(code, `${problems[code].title}.`), '');
+}
+
+/** Of CONNECT, too, Fastify sees nothing; Node would hang up without a word. */
+function refuseConnect(request: IncomingMessage, socket: Duplex): void {
+  refuse(socket, new ProblemError('method-not-allowed', 'This is no proxy.'), request.url ?? '');
+}
+
+function refuse(socket: Duplex, problem: ProblemError, url: string): void {
+  const { status } = problem;
+  const body = JSON.stringify(problemBody(problem, url));
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemMediaType}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
@@ -86,6 +95,9 @@ function createHttpServer(handler: RequestListener): Server {
   );
   server.maxConnections = 1024;
   server.on('clientError', refuseBrokenRequest);
+  server.on('connect', refuseConnect);
+  // Whatever else a client expects: Node would refuse it, with no body.
+  server.on('checkExpectation', handler);
   return server;
 }
 

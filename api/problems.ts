@@ -30,6 +30,7 @@ export type ProblemCode =
   | 'request-timeout'
   | 'route-not-found'
   | 'shutting-down'
+  | 'state-unwritable'
   | 'token-invalid'
   | 'token-required'
   | 'too-many-requests'
@@ -181,6 +182,11 @@ export const problems: Readonly<Record<ProblemCode, ProblemKind>> = {
     title: 'The agent is stopping',
     remedy: 'Ask again when it has been started again.',
   },
+  'state-unwritable': {
+    status: 507,
+    title: "The agent can't write to its disk",
+    remedy: 'Make room where its --state-dir is. Nothing was changed.',
+  },
   'token-invalid': {
     status: 401,
     title: 'The bearer token is not known',
@@ -282,6 +288,7 @@ const agentProblems = new Map<string | undefined, ProblemCode>([
   ['PROCESS_CHANGED', 'process-changed'],
   ['PROCESS_PROTECTED', 'process-protected'],
   ['REASON_MISSING', 'reason-required'],
+  ['AGENT_STATE_UNUSABLE', 'state-unwritable'],
   ['HISTORY_RANGE_INVALID', 'invalid-parameter'],
 ]);
 
@@ -353,6 +360,9 @@ export function problemFrom(error: unknown): ProblemError {
     });
   }
   const code = fastifyProblems.get(known?.code);
+  if (code === 'unsupported-media-type') {
+    return new ProblemError(code, 'The body has to be announced as application/json.', { cause: error });
+  }
   if (code !== undefined) return new ProblemError(code, known.message ?? problems[code].title, { cause: error });
   const status = known?.statusCode;
   if (status === 404) return new ProblemError('route-not-found', problems['route-not-found'].title, { cause: error });

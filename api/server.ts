@@ -232,6 +232,11 @@ export function createServer(options: ServerOptions): ApiServer {
   // Before tokens are judged, so that they cannot be guessed at full speed.
   limitRemotePeers(app);
   app.addHook('onRequest', async (request) => requireReader(request.raw, request.peer, hostNames));
+  app.addHook('preParsing', async ({ headers }) => {
+    const encoding = headers['content-encoding'] ?? 'identity';
+    if (encoding.toLowerCase() === 'identity') return;
+    throw new ProblemError('unsupported-media-type', `A body is not taken as ${encoding}: send it as it is.`);
+  });
   refuseUnknownRoutes(app);
   addRoutes(app, parts);
   documentPageRoutes(app, documentation);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readCString, readElfSections } from './elf.ts';
 import { BpfError } from './errors.ts';
+import { lastErrno, libbpf, viewMemory } from './libbpf.ts';
 
 /** A type of the BPF Type Format; type ids point into the same Btf, 0 is void. Sizes are bytes. */
 export type BtfType =
@@ -137,6 +138,25 @@ export class Btf {
     }
     if (offset !== typesEnd) throw invalid('the last type is cut short');
     return new Btf(view, bytes.subarray(stringsStart, stringsEnd), offsets);
+  }
+
+  /**
+   * What the kernel keeps with the programs and maps of an object.
+   * @throws BPF_BTF_INVALID where it has none with this id
+   */
+  static ofId(id: number): Btf {
+    const { btf__free, btf__load_from_kernel_by_id, btf__raw_data } = libbpf();
+    const source = `BTF ${id} of the kernel`;
+    const pointer = btf__load_from_kernel_by_id(id);
+    if (pointer === null) throw new BpfError('BPF_BTF_INVALID', `${source} cannot be read`, { errno: lastErrno() });
+    try {
+      const size = new Uint32Array(1);
+      const address = btf__raw_data(pointer, size);
+      if (address === null) throw new BpfError('BPF_BTF_INVALID', `${source} has no bytes`);
+      return Btf.parse(new Uint8Array(viewMemory(address, size[0] as number)).slice(), source);
+    } finally {
+      btf__free(pointer);
+    }
   }
 
   /** The .BTF section of a compiled object. */

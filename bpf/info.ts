@@ -30,6 +30,8 @@ export interface MapInfo {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly flags: number;
+  /** Of the object that it was made from; 0 for none. */
+  readonly btfId: number;
 }
 
 export interface LinkInfo {
@@ -75,6 +77,7 @@ export function mapInfo(fd: number): MapInfo {
     valueSize: info.getUint32(12, true),
     maxEntries: info.getUint32(16, true),
     flags: info.getUint32(20, true),
+    btfId: info.getUint32(64, true),
   };
 }
 

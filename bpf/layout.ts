@@ -129,11 +129,27 @@ export function sizeOfField(type: FieldType): number {
  * @throws BPF_LAYOUT_MISMATCH that names the struct and the field
  */
 export function checkLayouts(objectPath: string, layouts: readonly Layout[]): void {
-  const boundary = describeBoundary(Btf.ofObject(objectPath));
-  const mismatch = (what: string): BpfError => {
-    const hint = 'object and layouts.ts are from different versions: run npm run build:bpf';
-    return new BpfError('BPF_LAYOUT_MISMATCH', `${objectPath}: ${what}`, { hint });
-  };
+  const hint = 'object and layouts.ts are from different versions: run npm run build:bpf';
+  compareLayouts(Btf.ofObject(objectPath), layouts, { source: objectPath, hint });
+}
+
+/**
+ * The same for BTF from anywhere.
+ * @param only the structs and enums to be compared; all, if left out
+ * @throws BPF_LAYOUT_MISMATCH that names the struct and the field
+ */
+export function compareLayouts(
+  btf: Btf,
+  layouts: readonly Layout[],
+  { source, hint, only }: { source: string; hint: string; only?: readonly string[] },
+): void {
+  const all = describeBoundary(btf);
+  const isMeant = ({ name }: { name: string }): boolean => only?.includes(name) ?? true;
+  const boundary = { structs: all.structs.filter(isMeant), enums: all.enums.filter(isMeant) };
+  const mismatch = (what: string): BpfError => new BpfError('BPF_LAYOUT_MISMATCH', `${source}: ${what}`, { hint });
+  const found = [...boundary.structs, ...boundary.enums].map(({ name }) => name);
+  const missing = only?.find((name) => !found.includes(name));
+  if (missing) throw mismatch(`there is no ${missing}`);
 
   const known = new Map(layouts.map((layout) => ['struct' in layout ? layout.struct : layout.enum, layout]));
   for (const struct of boundary.structs) {

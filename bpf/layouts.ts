@@ -1321,7 +1321,7 @@ export function readRlThread(view: DataView, offset: number): RlThread {
   };
 }
 
-/** `struct rl_totals`, 296 bytes. */
+/** `struct rl_totals`, 328 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
@@ -1331,9 +1331,10 @@ export interface RlTotals {
   readonly sinceNs: bigint;
   readonly sinceWallMs: number;
   readonly uncovered: readonly RlWire[];
+  readonly noSocket: readonly RlWire[];
   readonly earlyPolicies: number;
 }
-export const RL_TOTALS_SIZE = 296;
+export const RL_TOTALS_SIZE = 328;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
@@ -1343,7 +1344,8 @@ export const RL_TOTALS_OFFSET = {
   sinceNs: 240,
   sinceWallMs: 248,
   uncovered: 256,
-  earlyPolicies: 288,
+  noSocket: 288,
+  earlyPolicies: 320,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
@@ -1355,7 +1357,8 @@ export function readRlTotals(view: DataView, offset: number): RlTotals {
     sinceNs: view.getBigUint64(offset + 240, true),
     sinceWallMs: readU64(view, offset + 248),
     uncovered: readArray(2, (i) => readRlWire(view, offset + 256 + i * 16)),
-    earlyPolicies: readU64(view, offset + 288),
+    noSocket: readArray(2, (i) => readRlWire(view, offset + 288 + i * 16)),
+    earlyPolicies: readU64(view, offset + 320),
   };
 }
 
@@ -1985,7 +1988,7 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_totals',
-    size: 296,
+    size: 328,
     fields: {
       object_id: [0, 'u64'],
       unattributed: [8, 'struct rl_wire[5][2]'],
@@ -1995,7 +1998,8 @@ export const layouts: readonly Layout[] = [
       since_ns: [240, 'u64'],
       since_wall_ms: [248, 'u64'],
       uncovered: [256, 'struct rl_wire[2]'],
-      early_policies: [288, 'u64'],
+      no_socket: [288, 'struct rl_wire[2]'],
+      early_policies: [320, 'u64'],
     },
   },
   {

@@ -29,6 +29,8 @@ interface Libbpf {
   bpf_object__next_map(object: Pointer, previous: Pointer | null): Pointer | null;
   bpf_object__btf(object: Pointer): Pointer | null;
   btf__raw_data(btf: Pointer, size: Memory): Pointer | null;
+  btf__load_from_kernel_by_id(id: number): Pointer | null;
+  btf__free(btf: Pointer): void;
 
   bpf_program__name(program: Pointer): string;
   bpf_program__section_name(program: Pointer): string;
@@ -115,6 +117,8 @@ const LIBBPF: Record<keyof Libbpf, Signature> = {
   bpf_object__next_map: [ptr, ptr, ptr],
   bpf_object__btf: [ptr, ptr],
   btf__raw_data: [ptr, ptr, ptr],
+  btf__load_from_kernel_by_id: [ptr, 'uint32_t'],
+  btf__free: ['void', ptr],
 
   bpf_program__name: [str, ptr],
   bpf_program__section_name: [str, ptr],

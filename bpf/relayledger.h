@@ -411,6 +411,7 @@ struct rl_totals {
 	__u64 since_ns; /* when the accounting began */
 	__u64 since_wall_ms; /* the same on the wall clock, which may be set later */
 	struct rl_wire uncovered[RL_DIRECTIONS]; /* counted before the device hooks were attached; written by the agent */
+	struct rl_wire no_socket[RL_DIRECTIONS]; /* as told at the latest, for the next agent; written by the agent */
 	__u64 early_policies; /* how many policies match processes that start later; written by the agent */
 };
 

@@ -318,9 +318,15 @@ export class Policies {
     this.#options.audit.record({ actor: null, action, target: name, result, detail: { source: 'config', ...detail } });
   }
 
+  /** What can't be taken off the disk now is at the next start. */
   #expire(name: string, { expiresAt }: Policy): void {
-    this.#options.records.delete(name);
-    this.#options.audit.record({
+    const { audit, logger, records } = this.#options;
+    try {
+      records.delete(name);
+    } catch (error) {
+      logger.error({ policy: name, err: error }, "a policy that has expired can't be taken off the disk");
+    }
+    audit.record({
       actor: null,
       action: 'policy-expired',
       target: name,

@@ -1,4 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { AgentError } from '../errors.ts';
+import { transaction } from '../transaction.ts';
 import type { Bound } from './match.ts';
 import type { Policy } from './policy.ts';
 
@@ -63,7 +65,10 @@ export class PolicyRecords {
     }));
   }
 
-  /** In one piece. Where it has no quota, what an earlier one of this name had used is forgotten. */
+  /**
+   * In one piece. Where it has no quota, what an earlier one of this name had used is forgotten.
+   * @throws AGENT_STATE_UNUSABLE where the disk is full or gone; so do the others that write
+   */
   put(stored: StoredPolicy): void {
     this.#together(() => {
       this.#insert(stored);
@@ -104,9 +109,8 @@ export class PolicyRecords {
   }
 
   putQuota({ name, periodStartMs, usedBytes, acted }: StoredQuota): void {
-    this.#db
-      .prepare('INSERT OR REPLACE INTO quota_uses VALUES (?, ?, ?, ?)')
-      .run(name, periodStartMs, usedBytes, acted ? 1 : 0);
+    const statement = 'INSERT OR REPLACE INTO quota_uses VALUES (?, ?, ?, ?)';
+    this.#write(() => this.#db.prepare(statement).run(name, periodStartMs, usedBytes, acted ? 1 : 0));
   }
 
   #deleteQuota(name: string): void {
@@ -114,13 +118,15 @@ export class PolicyRecords {
   }
 
   #together(work: () => void): void {
-    this.#db.exec('SAVEPOINT policy');
+    this.#write(() => transaction(this.#db, work));
+  }
+
+  #write(work: () => void): void {
     try {
       work();
-    } catch (error) {
-      this.#db.exec('ROLLBACK TO policy; RELEASE policy');
-      throw error;
+    } catch (cause) {
+      const message = `the policy can't be written to disk: ${(cause as Error).message}; see --state-dir`;
+      throw new AgentError('AGENT_STATE_UNUSABLE', message, { cause });
     }
-    this.#db.exec('RELEASE policy');
   }
 }

@@ -74,15 +74,23 @@ export class Quotas {
     if (quota.then === 'kill') this.#kill(held);
   }
 
-  /** Writes down what is used, where that has changed. */
+  /**
+   * Writes down what is used, where that has changed. What can't be written now is tried again at the next checkpoint:
+   * it is no reason to leave undone what the quota is there for.
+   */
   journal(held: Held): void {
     const state = held.quota;
     if (!state || held.state !== 'active') return;
     const { periodStartMs, usedBytes, acted } = state;
     const text = `${periodStartMs} ${usedBytes} ${acted}`;
     if (this.#journalled.get(held.name) === text) return;
-    this.#options.records.putQuota({ name: held.name, periodStartMs, usedBytes, acted });
-    this.#journalled.set(held.name, text);
+    const { logger, records } = this.#options;
+    try {
+      records.putQuota({ name: held.name, periodStartMs, usedBytes, acted });
+      this.#journalled.set(held.name, text);
+    } catch (error) {
+      logger.error({ policy: held.name, err: error }, "what is used of a quota can't be written to disk");
+    }
   }
 
   ended(record: ProcessRecord): void {

@@ -183,6 +183,7 @@ class Reader {
     if (typeof value !== 'string' || value.trim() === '') this.fault(key, 'must be text, and not empty');
     else if (value.length > MAX_TEXT) this.fault(key, `must have at most ${MAX_TEXT} characters`);
     else if (/\p{Cc}/u.test(value)) this.fault(key, 'must not have control characters');
+    else if (!value.isWellFormed()) this.fault(key, 'must not have half of a surrogate pair');
     else return value;
     return undefined;
   }

@@ -3,13 +3,12 @@ import { errorCode } from '../errors.ts';
 import { exitCodes, reportFailure } from './failure.ts';
 import { processTerminal } from './terminal.ts';
 
+const terminal = processTerminal();
 // `relayledger ps | head` closes the pipe early: nothing more is wanted, and that is no error.
 process.stdout.on('error', (error) => {
-  if (errorCode(error) === 'EPIPE') process.exit(0);
-  throw error;
+  process.exit(errorCode(error) === 'EPIPE' ? exitCodes.ok : reportFailure(error, terminal));
 });
 
-const terminal = processTerminal();
 const argv = process.argv.slice(2);
 // The only place where api/ reaches into agent/: commands that are the agent, or do its work where none runs.
 const runAgent = async (options: string[]): Promise<void> => (await import('../../agent/main.ts')).main(options);

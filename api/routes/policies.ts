@@ -83,6 +83,7 @@ export function policyRoutes(app: Api, control: Control): void {
             'enforcement-full',
             'enforcement-unavailable',
             'enforcement-unsupported',
+            'state-unwritable',
           ),
           200: policyReadingSchema,
         },
@@ -107,7 +108,7 @@ export function policyRoutes(app: Api, control: Control): void {
         params: nameParameters,
         querystring: noQuery,
         response: {
-          ...problemResponses('control-not-permitted', 'policy-not-found', 'policy-read-only'),
+          ...problemResponses('control-not-permitted', 'policy-not-found', 'policy-read-only', 'state-unwritable'),
           200: policyReadingSchema,
         },
       },

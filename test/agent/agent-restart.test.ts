@@ -37,6 +37,31 @@ t.test('neither a crash nor a clean stop loses or doubles a byte, whenever it co
   }
 });
 
+t.test('what was told to have met no socket is not taken back by the next agent', async (t) => {
+  const host = makeHost(t);
+  const { kernel, seen } = host;
+  const process = kernel.touch();
+  const noSocket = ({ agent }: Running): unknown[] => {
+    const rows = agent.status().unattributed.filter(({ reason }) => reason === 'no_socket');
+    return rows.map(({ receivedBytes, sentBytes }) => [receivedBytes, sentBytes]);
+  };
+  const first = start(t, host);
+  kernel.charge(process, { rxBytes: 600, rxPackets: 6, txBytes: 50, txPackets: 5 });
+  Object.assign(seen.rx, { ipBytes: 1000, ipPackets: 10 });
+  Object.assign(seen.tx, { ipBytes: 70, ipPackets: 7 });
+  host.clock.advance(1000);
+  t.same(noSocket(first), [[400, 20]]);
+  // The device hooks miss a packet, or it was delivered to two sockets.
+  kernel.charge(process, { rxBytes: 100, rxPackets: 1, txBytes: 10, txPackets: 1 });
+  host.clock.advance(1000);
+  t.same(noSocket(first), [[400, 20]]);
+  const second = start(t, { ...host, adopted: true });
+  t.same(noSocket(second), [[400, 20]]);
+  Object.assign(seen.rx, { ipBytes: 1130, ipPackets: 11 });
+  host.clock.advance(1000);
+  t.same(noSocket(second), [[430, 20]]);
+});
+
 t.test('a slot is given back when its bytes are on disk, and a crash in between doubles nothing', async (t) => {
   for (const crash of ['before the slot was given back', 'after it was given back'] as const) {
     const host = makeHost(t);

@@ -89,6 +89,15 @@ t.test('an app is the sum of its processes, ended ones included, and says how ma
   t.match(agent.apps(), [{ app: 'nginx', processes: 3, traffic: { wire: { receivedBytes: 4123 } } }]);
 });
 
+t.test('the kernel’s row keeps its start time while the wall clock is slewed', async (t) => {
+  const host = makeHost(t);
+  const { agent } = start(t, host);
+  const [before] = agent.processes();
+  host.clock.wallMs += 3;
+  t.equal(agent.processes()[0]?.startedAt, before?.startedAt);
+  t.equal(agent.process(0)?.startedAt, before?.startedAt);
+});
+
 t.test('processes and the kernel’s row add up to the interfaces', async (t) => {
   const host = makeHost(t);
   const { kernel, clock } = host;

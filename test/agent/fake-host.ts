@@ -21,6 +21,8 @@ export interface Host {
   kernel: FakeKernel;
   folder: string;
   epoch: string;
+  /** The kernel’s side is that of an earlier agent. */
+  adopted: boolean;
   /** What the device hooks saw. */
   seen: { rx: Seen; tx: Seen };
   /** The socket dump. */
@@ -44,13 +46,14 @@ export function makeHost(t: Test, override: Partial<Host> & { capacity?: number 
     kernel: new FakeKernel(clock, override.capacity ?? 16),
     folder: makeFolder(t),
     epoch: 'boot:1',
+    adopted: false,
     seen: { rx: nothingSeen(), tx: nothingSeen() },
     sockets: Buffer.alloc(0),
     ...override,
   };
 }
 
-function fakeAccounting({ kernel }: Host, dump: () => Buffer): Accounting {
+function fakeAccounting({ kernel, adopted }: Host, dump: () => Buffer): Accounting {
   const { processes, events, ...maps } = kernel.maps();
   const byName: Record<string, unknown> = {
     process_slots: maps.slots,
@@ -63,7 +66,7 @@ function fakeAccounting({ kernel }: Host, dump: () => Buffer): Accounting {
     processes,
     events,
     totals: kernel.totals,
-    adopted: false,
+    adopted,
     missing: [],
     programs: [],
     sinceNs: 900_000_000_000n,

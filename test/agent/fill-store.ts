@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { makeCounters } from '../../agent/counters.ts';
+import type { Policy } from '../../agent/policies/policy.ts';
 import { Store, type StoredProcess } from '../../agent/store.ts';
 
 /** Writes more than a file may hold, then less; prints what came of it. Run by store.test.ts under `ulimit -f`. */
@@ -24,5 +26,28 @@ function fill(folder: string): void {
   console.log(JSON.stringify({ code, message, appsAfter: [...store.apps().keys()] }));
 }
 
+/** Puts policies until the disk is full, then has room made; prints what came of it. */
+function fillWithPolicies(folder: string): void {
+  const store = Store.open(folder);
+  const put = (name: string): void => {
+    const policy = { match: { app: 'x'.repeat(4000) } } as unknown as Policy;
+    store.policies.put({ name, policy, createdAtMs: 1, changedAtMs: 1, bound: null, spared: [], forced: false });
+  };
+  const refused: (string | undefined)[] = [];
+  for (let n = 0; refused.length < 3 && n < 1000; n++) {
+    try {
+      put(`policy ${n}`);
+    } catch (error) {
+      refused.push((error as { code?: string }).code);
+    }
+  }
+  const kept = store.policies.policies().length;
+  spawnSync('prlimit', ['--pid', String(process.pid), '--fsize=unlimited']);
+  put('after');
+  const counters = makeCounters([1]);
+  store.checkpoint({ apps: [['after', counters]], processes: [], freed: counters, forgetBeforeMs: 0 });
+  console.log(JSON.stringify({ refused, kept }));
+}
+
 // Without a folder somebody has given the runner this one instead of the tests.
-if (process.argv[2]) fill(process.argv[2]);
+if (process.argv[2]) (process.argv[3] === 'policies' ? fillWithPolicies : fill)(process.argv[2]);

@@ -122,26 +122,36 @@ t.test('a checkpoint that fails on the way changes nothing, and the next one is 
   t.equal(store.freed()[0], 2);
 });
 
+/** A limit on file size is the full disk that needs no root; without the signal the write fails with EFBIG. */
+function fillDisk(
+  folder: string,
+  what: 'totals' | 'policies',
+): { status: number | null; stdout: string; stderr: string } {
+  const script = `trap '' XFSZ; ulimit -S -f 1000; exec "$0" --disable-warning=ExperimentalWarning "$1" "$2" "$3"`;
+  const program = fileURLToPath(new URL('fill-store.ts', import.meta.url));
+  return spawnSync('sh', ['-c', script, process.execPath, program, folder, what], { encoding: 'utf8' });
+}
+
 t.test('a full disk is reported as such, and writing goes on when there is room again', async (t) => {
   const folder = makeFolder(t);
-  // A limit on file size is the full disk that needs no root; without the signal the write fails with EFBIG.
-  const run = spawnSync(
-    'sh',
-    [
-      '-c',
-      `trap '' XFSZ; ulimit -f 1000; exec "$0" --disable-warning=ExperimentalWarning "$1" "$2"`,
-      process.execPath,
-      fileURLToPath(new URL('fill-store.ts', import.meta.url)),
-      folder,
-    ],
-    { encoding: 'utf8' },
-  );
+  const run = fillDisk(folder, 'totals');
   t.equal(run.status, 0, run.stderr);
   const { code, message, appsAfter } = JSON.parse(run.stdout);
   t.equal(code, 'AGENT_STATE_UNUSABLE');
   t.match(message, /^cannot write to .*ledger\.sqlite: .*(disk|full)/);
   t.same(appsAfter, ['before', 'after']);
   t.same([...open(t, folder).apps().keys()], ['before', 'after']);
+});
+
+t.test('a policy that a full disk has no room for is refused, and nothing that is written later is lost', async (t) => {
+  const folder = makeFolder(t);
+  const run = fillDisk(folder, 'policies');
+  t.equal(run.status, 0, run.stderr);
+  const { refused, kept } = JSON.parse(run.stdout);
+  t.same(refused, ['AGENT_STATE_UNUSABLE', 'AGENT_STATE_UNUSABLE', 'AGENT_STATE_UNUSABLE']);
+  const store = open(t, folder);
+  t.same([...store.apps().keys()], ['after']);
+  t.equal(store.policies.policies().length, kept + 1);
 });
 
 t.test(
@@ -266,6 +276,7 @@ t.test('a state folder that cannot be used is refused in one line that says what
   const cases: [title: string, stateDir: string, reason: RegExp][] = [
     ['the folder is a file', file, /EEXIST/],
     ['the folder would be in a file', join(file, 'state'), /ENOTDIR/],
+    ['the kernel says that the parent is missing, which is there', '/proc/relayledger/state', /ENOENT/],
     ['the path holds a NUL', `${folder}\0`, /null bytes/],
     ['the database is a folder', join(folder, 'occupied'), /unable to open/],
     ['the database is something else', join(folder, 'garbage'), /not a database/],

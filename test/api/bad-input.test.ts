@@ -268,6 +268,17 @@ t.test('broken HTTP gets a problem body as well', async (t) => {
       'GET http://example.org/v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
       'host-not-allowed',
     ],
+    [
+      'two Hosts',
+      'GET /v1/status HTTP/1.1\r\nHost: localhost\r\nHost: x\r\nConnection: close\r\n\r\n',
+      'malformed-request',
+    ],
+    ['CONNECT', 'CONNECT example.org:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', 'method-not-allowed'],
+    [
+      'an expectation that nobody knows',
+      'GET /v1/processes/1 HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\nConnection: close\r\n\r\n',
+      'process-not-found',
+    ],
     ['a star', 'OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', 'route-not-found'],
   ];
   for (const [name, bytes, code] of cases) {
@@ -276,6 +287,24 @@ t.test('broken HTTP gets a problem body as well', async (t) => {
     t.match(head.toLowerCase(), 'content-type: application/problem+json', name);
     t.match(body, new RegExp(`"code":"${code}"`), name);
   }
+});
+
+t.test('what is wrong with a body as a whole is said of the body', async (t) => {
+  const server = startServer(t);
+  server.app.put('/test-body', { schema: { body: { type: 'object' } } }, () => ({}));
+  const detailOf = async (type: string, payload: string): Promise<string> => {
+    const request = { method: 'PUT', url: '/test-body', headers: { 'content-type': type }, payload } as const;
+    return (await server.app.inject(request)).json<ProblemBody>().detail;
+  };
+  t.equal(await detailOf('application/json', '[]'), 'body: must be object');
+  t.equal(await detailOf('text/plain', '{}'), 'The body has to be announced as application/json.');
+  const encoded = await server.app.inject({
+    method: 'PUT',
+    url: '/test-body',
+    headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+    payload: '{}',
+  });
+  t.match(encoded.json<ProblemBody>(), { status: 415, detail: 'A body is not taken as gzip: send it as it is.' });
 });
 
 t.test('a connection that breaks off leaves the server answering', async (t) => {

@@ -57,6 +57,14 @@ t.test('PUT answers the effective policy, GET lists it, DELETE removes it', asyn
   t.same((await ask('GET', '/v1/policies')).body, { policies: [] });
 });
 
+t.test('a disk that can’t be written to is no fault of the request, and nothing has changed', async (t) => {
+  const { ask, host } = start(t);
+  host.db.exec('DROP TABLE policies');
+  const refused = { status: 507, body: { code: 'state-unwritable', detail: /^The policy can't be written to disk: / } };
+  t.match(await ask('PUT', '/v1/policies/cap-socat', cap), refused);
+  t.same((await ask('GET', '/v1/policies')).body, { policies: [] });
+});
+
 t.test('a dry run answers whom it would hold, and changes nothing', async (t) => {
   const { ask, host } = start(t);
   const dry = await ask('PUT', '/v1/policies/x?dryRun=true', cap);
@@ -284,7 +292,10 @@ t.test('what a name means: an app before a process, and exactly', async (t) => {
   host.add(makeRecord({ tgid: 5, name: 'relay.py', app: 'python3.11' }));
   host.apps.add('skype');
   const meaning = async (name: string): Promise<unknown> => (await ask('GET', `/v1/names/${name}`)).body;
-  t.match(await meaning('socat'), { match: { app: 'socat' }, by: 'app', isKnown: true, processes: [{ pid: 4711 }] });
+  const [socat] = host.records.map(({ tgid: pid, startedAtMs, name, app }) => {
+    return { pid, startedAt: new Date(startedAtMs).toISOString(), name, app };
+  });
+  t.same(await meaning('socat'), { match: { app: 'socat' }, by: 'app', isKnown: true, processes: [socat] });
   t.match(await meaning('relay.py'), {
     match: { name: 'relay.py' },
     by: 'name',

@@ -15,6 +15,7 @@ const programs: Record<string, string[]> = {
   endings: ['endings.c'],
   raw: ['raw.c'],
   owners: ['owners.c'],
+  corners: ['corners.c'],
   handlers: ['handlers.c'],
   burst: ['burst.c'],
   capture: ['capture.c'],

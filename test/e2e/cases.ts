@@ -93,6 +93,23 @@ function ending(mode: string, title: string, balanced: boolean): Case {
   return { title, server: ['endings', 'serve', ...end], clients: [['endings', 'call', ...end]], truths: 2, balanced };
 }
 
+/** A rare way of a stream's socket to a process; `truths` with the server's. */
+function corner(mode: string, title: string, truths: number): Case {
+  const end = ['{server4}', '{port}', '--mode', mode];
+  return {
+    title,
+    server: ['corners', 'serve', ...end],
+    clients: [['corners', 'call', ...end]],
+    truths,
+    balanced: true,
+  };
+}
+
+function aloneInCorner(mode: string, title: string): Case {
+  const clients = [['corners', 'alone', '{server4}', '{port}', '--mode', mode]];
+  return { title, clients, truths: 1, balanced: false };
+}
+
 /** A program that needs no other; `to` is where it sends. */
 function alone(mode: string, title: string, to = '{server4}'): Case {
   return { title, clients: [['endings', 'alone', to, '{port}', '--mode', mode]], truths: 1, balanced: false };
@@ -211,6 +228,8 @@ export const receiving: Case[] = [
 ];
 
 export const endings: Case[] = [
+  aloneInCorner('corked', 'UDP pieces count as they are given, also those that are never sent off'),
+  aloneInCorner('peers', 'UDP that is connected, connected elsewhere, and to nobody'),
   ending('broken-pipe', 'TCP sends that fail with ECONNRESET and EPIPE count nothing', true),
   ending('unread', 'TCP data that was there but unread at close is received by nobody', false),
   ending('server-closes-first', 'TCP goes on in one direction after the other was closed', true),
@@ -326,6 +345,9 @@ export const ownership: Case[] = [
   owners('threads', 'threads with names of their own count for their process', { truths: 1, connections: 4 }),
   owners('leader-exits', 'a thread that outlives the leading thread counts for their process', { truths: 1 }),
   owners('pid-namespace', 'processes in a pid namespace stand under the host’s pids', { truths: 2, connections: 2 }),
+  corner('shared', 'a process that shares its descriptors with another sends on their socket', 3),
+  corner('in-flight', 'a socket that is on its way to another process when its only owner ends', 3),
+  corner('moved', 'a process that leaves the network namespace of its socket', 2),
   owners('pid-reuse', 'two processes with the same pid, one after the other, are two', { truths: 2, connections: 2 }),
   owners('brief', 'a process that lives some milliseconds', { truths: 1, answer: 0 }),
   owners('rename', 'a process that renames itself', { truths: 1 }),

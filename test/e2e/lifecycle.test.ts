@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import type { App, Process } from '../../agent/readings.ts';
+import { RL_TOTALS_OFFSET } from '../../bpf/layouts.ts';
+import { BpfMap } from '../../bpf/map.ts';
 import { Agent, run } from './agent.ts';
 import { buildPrograms } from './build.ts';
 import { type Case, datagram, ownership, stream } from './cases.ts';
@@ -83,6 +85,39 @@ for (const ending of ['SIGTERM', 'SIGKILL'] as const) {
     t.ok(names.includes('interface_baselines'), `maps have their whole names: ${names.join(' ')}`);
   });
 }
+
+t.test('an agent with other programs takes over what those of another version had counted', async (t) => {
+  await using hosts = await Hosts.make({ offloads: true });
+  const ground = new Ground(hosts, await buildPrograms());
+  await using agent = await Agent.start();
+  const truths: Truth[] = [];
+  truths.push(...(await ground.run(stream('a connection from before'))).truths);
+  await agent.settled((row) => truths.some(({ pid }) => pid === row.pid));
+  truths.push(...(await ground.run(stream('a connection just before the end'))).truths);
+  await agent.kill9();
+  for (const it of whileAway) truths.push(...(await ground.run(it)).truths);
+  {
+    using totals = BpfMap.openPinned(join(agent.bpffs, 'maps', 'totals'));
+    const [key, value] = [Buffer.alloc(4), totals.lookup(Buffer.alloc(4)) as Buffer];
+    value.writeBigUInt64LE(4711n, RL_TOTALS_OFFSET.objectId);
+    totals.update(key, value);
+  }
+  await agent.start();
+  t.equal((await agent.status()).adopted, false);
+  const pids = new Set(truths.map(({ pid }) => pid));
+  const rows = await agent.settled((row) => pids.has(row.pid));
+  t.same(payloadDifferences(truths, rows), [], 'payload of every process is equal to its own count');
+  const { apps } = await agent.api<{ apps: App[] }>('/v1/apps');
+  const all = await agent.processes();
+  for (const app of new Set(rows.map((row) => row.app))) {
+    const sent = all.filter((row) => row.app === app).reduce((sum, row) => sum + row.traffic.payload.sentBytes, 0);
+    t.equal(
+      apps.find((each) => each.app === app)?.traffic.payload.sentBytes,
+      sent,
+      `${app} has what its processes sent`,
+    );
+  }
+});
 
 t.test('totals by app never go back over restarts', async (t) => {
   await using hosts = await Hosts.make({ offloads: true });

@@ -5,7 +5,7 @@ import { HostControl } from '../../../agent/control.ts';
 import { makeCounters as makeVector } from '../../../agent/counters.ts';
 import { HistoryRecords } from '../../../agent/history.ts';
 import { Policies } from '../../../agent/policies/policies.ts';
-import type { Policy, RuledFlow } from '../../../agent/policies/policy.ts';
+import type { Policy, PolicyTarget, RuledFlow } from '../../../agent/policies/policy.ts';
 import { PolicyRecords } from '../../../agent/policies/policy-records.ts';
 import type { ProcStat } from '../../../agent/proc-stat.ts';
 import { ProcessKiller } from '../../../agent/process-killer.ts';
@@ -125,7 +125,7 @@ export class ControlHost {
       refresh: () => undefined,
       find: (pid) => this.policies.live(pid),
       readProcess: (pid) => this.stats.get(pid),
-      processes: () => this.records.filter(({ exitedAtMs }) => exitedAtMs === null).map(toTarget),
+      processes: () => this.records.filter(({ exitedAtMs }) => exitedAtMs === null).map(toReading),
       isApp: (name) => this.apps.has(name),
     });
     for (const stat of options.stats ?? []) this.stats.set(stat.pid, stat);
@@ -152,11 +152,7 @@ export class ControlHost {
   }
 }
 
-function toTarget({ tgid: pid, startedAtMs, name, app }: ProcessRecord): {
-  pid: number;
-  startedAt: string;
-  name: string;
-  app: string;
-} {
-  return { pid, startedAt: new Date(startedAtMs).toISOString(), name, app };
+/** As the agent's readings are: with more than is asked for. */
+function toReading({ tgid: pid, startedAtMs, name, app }: ProcessRecord): PolicyTarget & { command: string } {
+  return { pid, startedAt: new Date(startedAtMs).toISOString(), name, app, command: 'secret' };
 }

@@ -120,10 +120,24 @@ t.test('a store that can’t be written to leaves the kernel as it was', async (
   const host = new ControlHost({ records: [makeRecord()] });
   host.policies.put('cap-socat', socatCap, BY_HAND);
   host.db.exec('DROP TABLE policies');
-  t.throws(() => host.policies.put('other', socatCap, BY_HAND));
+  const refused = { code: 'AGENT_STATE_UNUSABLE' };
+  t.throws(() => host.policies.put('other', socatCap, BY_HAND), refused);
+  t.same(host.enforcer?.installed(), ['cap-socat']);
+  t.throws(() => host.policies.remove('cap-socat'), refused);
   t.same(host.enforcer?.installed(), ['cap-socat']);
   t.throws(() => host.policies.put('cap-socat', { ...socatCap, rate: { bytesPerSecond: 1 } }, BY_HAND));
   t.equal(host.enforcer?.policies.get('cap-socat')?.policy.rate?.bytesPerSecond, 4096);
+});
+
+t.test('policies expire, all of them, though the disk can’t be written to', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  const expiresAt = new Date(host.clock.nowMs() + 1000).toISOString();
+  for (const name of ['one', 'two']) host.policies.put(name, { ...socatCap, expiresAt }, BY_HAND);
+  host.db.exec('DROP TABLE policies');
+  host.poll(2000);
+  t.same(host.enforcer?.installed(), []);
+  t.same(host.policies.list(), []);
+  t.equal(host.control.audit().filter(({ action }) => action === 'policy-expired').length, 2);
 });
 
 t.test('more policies than there is room for are refused, and more than a process can have are listed', async (t) => {

@@ -36,6 +36,21 @@ t.test('the kernel is told the period in UTC, and what it is told back is shown'
   });
 });
 
+t.test('a quota acts, and begins its next period, though the disk can’t be written to', async (t) => {
+  const host = new ControlHost({ records: [makeRecord()] });
+  host.policies.put('q', quota('deny', { period: 'month' }), BY_HAND);
+  host.db.exec('DROP TABLE quota_uses');
+  host.enforcer?.count('q', { quotaUsedBytes: 1001, quotaExhausted: true });
+  host.poll();
+  t.same(actionsOf(host), ['quota-used-up q done']);
+  host.poll(9 * DAY);
+  t.match(host.enforcer?.counters('q'), { quotaUsedBytes: 0, quotaEndsAtMs: Date.UTC(2027, 0, 1) });
+  t.same(
+    host.events.map(({ type }) => type),
+    ['policy-put', 'quota-used-up', 'quota-period'],
+  );
+});
+
 for (const then of ['notify', 'throttle', 'deny']) {
   t.test(`${then}: once a period it is told, with what was used`, async (t) => {
     const host = new ControlHost({ records: [makeRecord()] });

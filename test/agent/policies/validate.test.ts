@@ -75,6 +75,7 @@ t.test('what is wrong is said with its place, all of it at once', async (t) => {
     ],
     ['an empty app', { match: { app: '' }, rate }, [/^match.app: must be text/]],
     ['a blank app', { match: { app: ' ' }, rate }, [/^match.app: must be text/]],
+    ['half of a surrogate pair', { match: { app: 'a\ud800' }, rate }, [/^match.app: .*surrogate/]],
     ['a NUL', { match: { app: 'a\0b' }, rate }, [/^match.app: .*control/]],
     ['a number for a name', { match: { name: 7 }, rate }, [/^match.name: must be text/]],
     ['a name the kernel has no room for', { match: { name: 'x'.repeat(16) }, rate }, [/^match.name: .*15 bytes/]],
