@@ -1,4 +1,14 @@
 import { isConference } from './conference.ts';
+import {
+  BEAT_BYTES,
+  CONSERVED,
+  conserves,
+  isAllGone,
+  isCrossed,
+  isEqual,
+  isOfSmallMessages,
+  WELL_CONSERVED,
+} from './conservation.ts';
 import { add } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
 import { agreementByChance } from './sizes.ts';
@@ -48,16 +58,6 @@ const MIN_BYTES = 1024;
 const MAIN_BYTES_SHARE = 0.03;
 const MAIN_EVENTS_SHARE = 0.1;
 
-/** Framing, handshakes and login take up to 15 % of a short relay; unrelated traffic is matched by half at most. */
-const CONSERVED = 0.85;
-/** Where less than all directions follow, conservation has to make up for it. */
-const WELL_CONSERVED = 0.9;
-const FULLY_CONSERVED = 0.98;
-/** A last message that is still held, out of a few hundred. */
-const FULLY_CONSERVED_DATAGRAMS = 0.95;
-/** In and out as good as equal where some of it was credited late. */
-const EQUAL_VOLUMES = 0.995;
-
 /** A thread that sends in the same run as it received, without a sleep in between, sends because it received. */
 const SAME_RUN_SHARE = 0.8;
 /**
@@ -76,8 +76,6 @@ const OTHER_RUN_PERIODIC_AUC = 0.99;
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
 
-/** Larger messages are no heartbeat, and no voice. */
-const BEAT_BYTES = 512;
 /** Two streams of one pace, by chance, had .87 to .94 for seconds on end; brokers that frame what they pass on have .96. */
 const IN_STEP_CONSERVED = 0.95;
 /** Relays in step leave nothing behind after .94 of their sends and more, streams of their own after .3 at most. */
@@ -93,13 +91,6 @@ const SIZES_AGREE_TWO_WAY = 1e-3;
 const SIZES_AGREE_ONE_WAY = 1e-6;
 /** With fewer sizes, equal patterns are no accident. */
 const SIZE_VARIETY = 4;
-
-/**
- * What came earlier than a second or two ago must be gone, and that must be most of it; what came since may be held.
- * Nothing may go out that had not come in.
- */
-const DUE_SHARE = 0.5;
-const HELD_SHARE = 0.25;
 
 /** Framing of encrypted messages: header, tag and padding. */
 const FRAME_BYTES = 80;
@@ -139,7 +130,7 @@ export const RULES: readonly Rule[] = [
     kind: 'causal-one-way',
     why: 'what comes in goes out again both ways, and one way right after it came in',
     holds: ({ all, main, twoWay }) =>
-      main.every((d) => conserves(d, WELL_CONSERVED) && followsWeakly(d)) &&
+      main.every((d) => (conserves(d, WELL_CONSERVED) || (twoWay && isCrossed(d))) && followsWeakly(d)) &&
       (twoWay ? main.some(follows) : main.every((d) => isOfOneRun(d) && isAskedFor(d, all))),
   },
   {
@@ -228,10 +219,6 @@ function volumeOf({ received, sent }: Direction): number {
   return Math.max(received, sent);
 }
 
-function conserves(direction: Direction, share: number): boolean {
-  return direction.conservation >= share;
-}
-
 export function conservesButForFraming(direction: Direction): boolean {
   return conserves(direction, CONSERVED) || isFramed(direction);
 }
@@ -285,11 +272,6 @@ function isBeat(direction: Direction): boolean {
   return sizes === null && isOfSmallMessages(direction) && sent < BEAT_BYTES * sends;
 }
 
-/** As those of calls are; over TCP, and on a busy host, their times are not those of a clock. */
-function isOfSmallMessages({ received, receives }: Direction): boolean {
-  return received < BEAT_BYTES * receives;
-}
-
 function followsWeakly(direction: Direction): boolean {
   return follows(direction) || (isNear(direction) && (!direction.periodic || isBulkOfOneRun(direction)));
 }
@@ -320,25 +302,6 @@ function isAskedFor(direction: Direction, all: Exchange): boolean {
       follows(d) &&
       d.sources.every(({ id }) => askers.has(id)),
   );
-}
-
-function isEqual(direction: Direction): boolean {
-  if (conserves(direction, FULLY_CONSERVED)) return true;
-  const { received, sent } = direction;
-  return conserves(direction, WELL_CONSERVED) && Math.min(received, sent) >= EQUAL_VOLUMES * Math.max(received, sent);
-}
-
-/** Where calls are held alike, credit of one may be spent on another: then what came and what went is equal as a whole. */
-function isAllGone(direction: Direction): boolean {
-  return isUpToDate(direction, FULLY_CONSERVED_DATAGRAMS) || isEqual(direction);
-}
-
-/** As `conserves`, but for what may still be held. */
-function isUpToDate(direction: Direction, share: number): boolean {
-  if (conserves(direction, share)) return true;
-  const { due, moved, received, receivedShare, sentShare } = direction;
-  if (sentShare < share || receivedShare < 1 - HELD_SHARE) return false;
-  return due.some((bytes) => bytes >= DUE_SHARE * received && moved >= share * bytes);
 }
 
 /**
