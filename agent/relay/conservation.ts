@@ -5,8 +5,10 @@ import type { Direction } from './groups.ts';
  * was matched than that, is it equal as a whole?
  */
 
-/** Framing, handshakes and login take up to 15 % of a short relay; unrelated traffic is matched by half at most. */
+/** Framing, handshakes and login take up to 15 % of a short relay. */
 export const CONSERVED = 0.85;
+/** Unrelated traffic is matched by half at most. */
+const MATCHED_BY_ACCIDENT = 0.5;
 /** Where less than all directions follow, conservation has to make up for it. */
 export const WELL_CONSERVED = 0.9;
 const FULLY_CONSERVED = 0.98;
@@ -35,13 +37,14 @@ export function isEqual(direction: Direction): boolean {
 }
 
 /**
- * A tunnel's end that answers in the run in which it receives pays for some of that with what it has received for the
- * others, and they pay for what comes to them with their own: each way lacks what the other has too much, and in bulk
- * that is some of it, not most. What came and what went is then equal as a whole.
+ * A tunnel's end that sends in the run in which it receives pays for some of that with what it has received for the
+ * others, and they pay for what comes to them with their own: what one way lacks the other has too much. What came and
+ * what went is then equal as a whole, and more of it is matched than by accident. An echo, or two streams of one rate,
+ * are as equal, but have one volume in all.
  */
 export function isCrossed(direction: Direction): boolean {
   const isBulk = !direction.datagrams && !isOfSmallMessages(direction);
-  return isBulk && conserves(direction, CONSERVED) && areEqualVolumes(direction);
+  return isBulk && conserves(direction, MATCHED_BY_ACCIDENT) && areEqualVolumes(direction);
 }
 
 function areEqualVolumes({ received, sent }: Direction): boolean {

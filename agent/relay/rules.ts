@@ -23,6 +23,7 @@ import { agreementByChance } from './sizes.ts';
 export type RelayKind =
   | 'causal'
   | 'causal-one-way'
+  | 'crossed'
   | 'held'
   | 'held-datagrams'
   | 'framed'
@@ -130,8 +131,18 @@ export const RULES: readonly Rule[] = [
     kind: 'causal-one-way',
     why: 'what comes in goes out again both ways, and one way right after it came in',
     holds: ({ all, main, twoWay }) =>
-      main.every((d) => (conserves(d, WELL_CONSERVED) || (twoWay && isCrossed(d))) && followsWeakly(d)) &&
+      main.every((d) => conserves(d, WELL_CONSERVED) && followsWeakly(d)) &&
       (twoWay ? main.some(follows) : main.every((d) => isOfOneRun(d) && isAskedFor(d, all))),
+  },
+  {
+    verdict: 'relay',
+    kind: 'crossed',
+    why: 'exactly what comes in goes out both ways, and one way right after it came in, though which pays for which is mixed',
+    holds: ({ main, twoWay }) =>
+      twoWay &&
+      main.every((d) => isCrossed(d) && followsWeakly(d)) &&
+      main.some(follows) &&
+      (main.every((d) => conserves(d, CONSERVED)) || !haveOneVolume(main)),
   },
   {
     verdict: 'relay',
@@ -205,6 +216,7 @@ export function rule(exchange: Exchange): Ruling {
 /** Those directions of a relaying exchange that are relayed; a stray one may have come with them. */
 export function relayedDirections(exchange: Exchange, kind: RelayKind): Exchange {
   if (kind === 'compressed' || kind === 'conference') return exchange;
+  if (kind === 'crossed') return exchange.filter((d) => isCrossed(d) || conservesButForFraming(d));
   return exchange.filter(conservesButForFraming);
 }
 
