@@ -244,7 +244,9 @@ export function isFramed(direction: Direction): boolean {
 }
 
 export function follows(direction: Direction): boolean {
-  const { auc, sameRunShare, periodic } = direction;
+  const { auc, sameRunShare } = direction;
+  // Of a constant pace the phase is one sample, whatever their number; sizes that vary and follow are one each.
+  const periodic = direction.periodic && !sizesFollow(direction);
   if (isOfOneRun(direction)) return auc >= SAME_RUN_AUC;
   if (sameRunShare >= SOME_RUN_SHARE) return auc >= (periodic ? SOME_RUN_PERIODIC_AUC : SOME_RUN_AUC);
   return auc >= (periodic ? OTHER_RUN_PERIODIC_AUC : OTHER_RUN_AUC);
