@@ -236,17 +236,21 @@ static __always_inline bool is_as_much(__u64 need, __u64 came)
 	return apart <= FRAMING || apart <= need / 16;
 }
 
-/* Next to nothing paid, yet `newest` was just received: `is_whole` asks that the send is as much as has come since the last. */
+/*
+ * Next to nothing paid, yet `newest` was just received: by this thread, which may have passed on some of it; or by another
+ * one (`is_whole`): then the send is to be as much as has come since the last, or, where the next has come already, but it.
+ */
 static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __u64 newest, bool is_whole)
 {
 	struct rl_income *from = get_income(newest);
 	if (!from || !sending || !to || from->host == sending->host)
 		return 0;
-	if (sending->best && from->last_receive_bytes < sending->bytes / 2)
+	__u32 last = from->last_receive_bytes;
+	if (sending->best && last < sending->bytes / 2)
 		return 0;
 	bool is_first = is_first_source(sending->flow, newest);
 	/* A pair that may begin with it: not for what happens to follow. */
-	if (is_whole && !is_first && newest != to->partner && !is_as_much(sending->need, from->last_receive_bytes))
+	if (is_whole && !is_first && newest != to->partner && !is_as_much(sending->need, last))
 		return 0;
 	struct rl_pair *pair = find_pair(newest, sending->flow, from, to);
 	if (!pair)
@@ -255,26 +259,29 @@ static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __
 	__s64 copied = is_first ? (__s32)((__u32)from->received - to->position) : (__s64)(from->received - pair->position);
 	if (copied <= 0)
 		return 0;
-	bool is_copy = !is_whole || is_as_much(sending->need, copied);
-	if (is_whole && ((__u64)copied | sending->need) <= MOVE_SIZE)
-		add_sizes(pair, copied, sending->need); /* of any that it might be a copy of, or they would always agree */
-	if (is_whole) { /* what was not passed on until now won't be */
-		to->position = is_first ? (__u32)from->received : to->position;
-		pair->position = is_first ? pair->position : from->received;
+	__u64 after = 0;
+	if (is_whole) {
+		if (copied > last && !is_as_much(sending->need, copied) && is_as_much(sending->need, copied - last))
+			after = last;
+		copied -= after;
+		if (((__u64)copied | sending->need) <= MOVE_SIZE)
+			add_sizes(pair, copied, sending->need); /* whether it agrees or not, so that agreement says something */
 	}
+	bool is_copy = !is_whole || is_as_much(sending->need, copied);
+	if (!is_whole && copied > sending->need)
+		after = copied - sending->need;
+	if (is_first)
+		to->position = from->received - after;
+	else
+		pair->position = from->received - after;
 	if (!is_copy)
 		return 0;
 	if (copied > sending->need)
 		copied = sending->need;
 	pair->copied += copied;
 	pair->copies++;
-	if (!is_whole) {
-		if (is_first)
-			to->position += copied;
-		else
-			pair->position += copied;
-	}
-	pair->lags[lag_bucket(sending->now - from->last_receive_ns) % RL_LAG_BUCKETS]++;
+	__s64 lag = sending->now - from->last_receive_ns;
+	pair->lags[lag_bucket(lag > 0 ? lag : 0) % RL_LAG_BUCKETS]++;
 	sending->need -= copied;
 	return 1;
 }
@@ -283,7 +290,8 @@ static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __
 static __always_inline bool is_recent(const struct sending *sending, __u64 flow)
 {
 	struct rl_income *from = get_income(flow);
-	return from && flow != sending->flow && sending->now - from->last_receive_ns <= THREAD_REACH_NS;
+	/* Its clock may be a few events old, and the receive later. */
+	return from && flow != sending->flow && (__s64)(sending->now - from->last_receive_ns) <= (__s64)THREAD_REACH_NS;
 }
 
 /*
