@@ -8,7 +8,7 @@ import { readTokenFile } from '../api/tokens.ts';
 import { ArrayWindow } from '../bpf/array-window.ts';
 import { bootTimeNs, wallTimeMs } from '../bpf/clock.ts';
 import { RL_TOTALS_OFFSET } from '../bpf/layouts.ts';
-import { returnFreedMemory } from '../bpf/mapping.ts';
+import { returnFreedMemory, returnProgramPages } from '../bpf/own-memory.ts';
 import { peerCredentials } from '../bpf/process-fd.ts';
 import { Accounting } from './accounting.ts';
 import { Agent } from './agent.ts';
@@ -32,7 +32,8 @@ import { Store } from './store.ts';
 import { Users } from './users.ts';
 import { toWallMs } from './wall-time.ts';
 
-const RETURN_MEMORY_MS = 10_000;
+const RETURN_FREED_MS = 10_000;
+const RETURN_PROGRAM_MS = 60_000;
 /** With over 30,000 connections the flow table is brought up to date less often than it is read. */
 const SETTLING_SHARE = 0.01;
 
@@ -147,8 +148,13 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     }),
   );
   agent.start();
-  const returning = setInterval(returnFreedMemory, RETURN_MEMORY_MS);
-  stack.defer(() => clearInterval(returning));
+  for (const [giveBack, ms] of [
+    [returnFreedMemory, RETURN_FREED_MS],
+    [returnProgramPages, RETURN_PROGRAM_MS],
+  ] as const) {
+    const timer = setInterval(giveBack, ms);
+    stack.defer(() => clearInterval(timer));
+  }
   const control = new HostControl({
     policies,
     enforcer,

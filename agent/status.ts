@@ -41,10 +41,10 @@ export function describeStatus(input: StatusInput): Status {
         nanosecondsPerRun: info && info.runCount > 0 ? info.runTimeNs / info.runCount : null,
       };
     }),
-    maps: [...accounting.maps.values()].map(({ info, valueStride }) => ({
-      name: info.name,
+    maps: [...accounting.maps].map(([name, { info, valueStride }]) => ({
+      name,
       type: info.type,
-      entries: info.name === 'processes' || info.name === 'process_slots' ? tableSize : null,
+      entries: name === 'processes' || name === 'process_slots' ? tableSize : null,
       capacity: info.maxEntries,
       bytes: info.maxEntries * (info.keySize + valueStride),
     })),

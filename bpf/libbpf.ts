@@ -166,6 +166,7 @@ const LIBBPF: Record<keyof Libbpf, Signature> = {
 interface Libc {
   mmap(address: null, length: number, protection: number, flags: number, fd: number, offset: number): Pointer;
   munmap(address: Pointer, length: number): number;
+  madvise(address: Pointer, length: number, advice: number): number;
   sysconf(name: number): number;
   setns(fd: number, type: number): number;
   mount(source: string, target: string, type: string, flags: number, data: null): number;
@@ -186,6 +187,7 @@ interface Libc {
 const LIBC: Record<keyof Libc, Signature> = {
   mmap: [ptr, ptr, 'size_t', 'int', 'int', 'int', 'int64_t'],
   munmap: ['int', ptr, 'size_t'],
+  madvise: ['int', ptr, 'size_t', 'int'],
   sysconf: ['long', 'int'],
   setns: ['int', 'int', 'int'],
   mount: ['int', str, str, str, 'ulong', ptr],

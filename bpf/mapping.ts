@@ -12,14 +12,6 @@ export function pageSize(): number {
   return libc().sysconf(SC_PAGESIZE);
 }
 
-/**
- * Gives the pages of freed C memory back to the system: V8 compiles in such memory, and glibc keeps the holes that
- * this leaves. Takes about 1 ms.
- */
-export function returnFreedMemory(): void {
-  libc().malloc_trim(0);
-}
-
 export interface MappingOptions {
   readonly fd: number;
   /** Bytes to map; the kernel rounds up to whole pages, the view does not. */

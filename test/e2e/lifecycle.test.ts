@@ -79,6 +79,8 @@ for (const ending of ['SIGTERM', 'SIGKILL'] as const) {
     const status = await agent.status();
     t.equal(status.adopted, true, 'the agent says that it adopted');
     t.equal(status.accountingSince, since, 'and since when the accounting goes');
+    const names = status.maps.map(({ name }) => name);
+    t.ok(names.includes('interface_baselines'), `maps have their whole names: ${names.join(' ')}`);
   });
 }
 
