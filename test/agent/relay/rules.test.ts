@@ -46,6 +46,16 @@ const CASES: [string, Overrides[], string][] = [
   ['another thread sends', [THREADS], 'relay causal'],
   ['another thread sends, at times independent flows reach', [{ ...THREADS, auc: 0.89 }], 'none undecided'],
   ['another thread sends at a constant rate', [{ ...THREADS, auc: 0.995, periodic: true }], 'relay causal'],
+  [
+    'another thread sends at a constant rate, sizes that vary as what came',
+    [{ ...THREADS, periodic: true, sizes: RELATED }],
+    'relay causal',
+  ],
+  [
+    'another thread sends at a constant rate, of other sizes',
+    [{ ...THREADS, periodic: true, sizes: UNRELATED }],
+    'none undecided',
+  ],
   ['two clocks of one rate', [{ ...THREADS, periodic: true }], 'none undecided'],
   ['some runs hold both, at constant rate', [{ auc: 0.98, sameRunShare: 0.6, periodic: true }], 'relay causal'],
   ['some runs hold both, lags not short enough', [{ auc: 0.8, sameRunShare: 0.6 }], 'none undecided'],
