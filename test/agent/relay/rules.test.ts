@@ -241,7 +241,14 @@ t.test('answers that follow weakly, to requests too small to count', async (t) =
     auc: 0.27,
     lagP75Ms: 0.4,
   };
-  const requests = { sources: [client], destinations: [server], received: 30_000, receives: 120, sends: 60 };
+  const requests = {
+    sources: [client],
+    destinations: [server],
+    received: 30_000,
+    sent: 29_900,
+    receives: 120,
+    sends: 60,
+  };
   const ruled = (one: Partial<Direction>, other: Partial<Direction>): string => {
     return rule([makeDirection({ ...answers, ...one }), makeDirection({ ...requests, ...other })]).verdict;
   };
@@ -251,6 +258,24 @@ t.test('answers that follow weakly, to requests too small to count', async (t) =
   t.equal(ruled({}, { auc: 0.7 }), 'none', 'requests that do not follow');
   t.equal(ruled({}, { sources: [makeFlow('3')] }), 'none', "somebody else's");
   t.equal(ruled({}, { sends: 10 }), 'none', 'a few');
+});
+
+t.test('a download that is held, asked for to the byte', async (t) => {
+  const [client, server, other] = [makeFlow('1'), makeFlow('2'), makeFlow('3')];
+  const held = { ...HELD, sources: [server], destinations: [client], received: 4_000_000, receives: 300, sends: 900 };
+  const asked = { sources: [client], destinations: [server], received: 160, receives: 1, sends: 1 };
+  const ruled = (one: Partial<Direction>, request: Partial<Direction>): string => {
+    const { verdict, kind } = rule([makeDirection({ ...held, ...one }), makeDirection({ ...asked, ...request })]);
+    return `${verdict} ${kind}`;
+  };
+  t.equal(ruled({}, {}), 'relay held');
+  t.equal(ruled({}, { received: 161, sent: 160 }), 'none undecided', 'a byte more was said');
+  t.equal(ruled({}, { moved: 150 }), 'none undecided', 'some of it had not been said before');
+  t.equal(ruled({}, { received: 40 }), 'none undecided', 'a request that says nothing');
+  t.equal(ruled({}, { sources: [other] }), 'none undecided', "somebody else's");
+  t.equal(ruled({ sources: [server, other] }, {}), 'none undecided', 'another source that nobody asked');
+  t.equal(ruled({ sent: 3_900_000 }, {}), 'none undecided', 'some is missing');
+  t.equal(ruled({ datagrams: true }, {}), 'none undecided', 'datagrams');
 });
 
 t.test('many equal directions all count, however small each one is', async (t) => {
