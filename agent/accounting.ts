@@ -18,18 +18,16 @@ import {
   ADOPT_SOCKETS,
   DUMP_SOCKETS,
   ENFORCEMENT,
+  findsOwners,
   HOLD_CONNECTIONS,
-  HOOKS,
   type Hook,
-  REJECT_LOOKUP,
   SETTLE_SOCKETS,
 } from './hooks.ts';
+import { hooksHere, loadPrograms, OBJECT } from './load-programs.ts';
 import type { MissingFeature } from './readings.ts';
 
 // `import` would read all that node:crypto exports, and so load WebCrypto.
 const { createHash } = process.getBuiltinModule('node:crypto');
-
-const OBJECT = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
 
 /** All that the agent reads or writes; pinned under their names. `totals` comes last: its pin says that all is there. */
 const MAPS = [
@@ -91,7 +89,12 @@ export class Accounting implements Disposable {
   readonly #settle: BpfIterator;
   readonly #totalsMapping: Mapping;
 
-  private constructor({ bpffs, cgroup }: AccountingOptions, adopted: boolean, missing: MissingFeature[]) {
+  private constructor(
+    { bpffs, cgroup }: AccountingOptions,
+    hooks: readonly Hook[],
+    adopted: boolean,
+    missing: MissingFeature[],
+  ) {
     this.bpffs = bpffs;
     this.cgroup = cgroup;
     this.adopted = adopted;
@@ -103,19 +106,20 @@ export class Accounting implements Disposable {
     this.events = RingBuffer.open(this.map('process_events'));
     this.#dump = new BpfIterator(BpfLink.openPinned(pinPath(bpffs, 'links', DUMP_SOCKETS)));
     this.#settle = new BpfIterator(BpfLink.openPinned(pinPath(bpffs, 'links', SETTLE_SOCKETS)));
-    this.programs = HOOKS.map((hook) => describeProgram(bpffs, hook));
+    this.programs = hooks.map((hook) => describeProgram(bpffs, hook));
   }
 
   /** @throws AGENT_HOOK_MISSING, BpfError */
   static start(options: AccountingOptions): Accounting {
     const { bpffs } = options;
     const objectId = objectIdOf(OBJECT);
-    if (readObjectId(bpffs) === objectId) return new Accounting(options, true, missingFeatures(bpffs));
+    const hooks = hooksHere();
+    if (readObjectId(bpffs) === objectId) return new Accounting(options, hooks, true, missingFeatures(hooks, bpffs));
     remove(bpffs);
     checkLayouts(OBJECT, layouts);
     try {
-      const missing = load(options, objectId);
-      return new Accounting(options, false, missing);
+      const missing = load(options, hooks, objectId);
+      return new Accounting(options, hooks, false, missing);
     } catch (error) {
       remove(bpffs);
       throw error;
@@ -172,23 +176,24 @@ export class Accounting implements Disposable {
   }
 }
 
-function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFeature[] {
-  const optional = [...HOOKS, ...ENFORCEMENT].filter(({ required }) => !required).map(({ program }) => program);
-  const { object, unsupported } = BpfObject.loadSupported(OBJECT, optional, { skip: [REJECT_LOOKUP] });
+function load({ bpffs, cgroup }: AccountingOptions, hooks: readonly Hook[], objectId: bigint): MissingFeature[] {
+  const { object, unsupported } = loadPrograms(hooks, ({ required }) => !required);
   using loaded = object;
   const missing: MissingFeature[] = [];
-  for (const [program, { reason }] of unsupported) missing.push(describeMissing(program, reason));
+  for (const hook of [...hooks, ...ENFORCEMENT]) {
+    const refused = unsupported.get(hook.program);
+    if (refused) missing.push(describeMissing(hook, refused.reason));
+  }
 
   for (const name of MAPS.filter((name) => name !== 'totals')) loaded.map(name).pin(pinPath(bpffs, 'maps', name));
-  const [ownerHooks, countingHooks] = splitHooks();
   const attach = (hook: Hook): void => {
     if (unsupported.has(hook.program)) return;
     const refused = attachAndPin(loaded, hook, bpffs, cgroup);
     if (refused) missing.push(refused);
   };
-  ownerHooks.forEach(attach);
-  adoptSockets(loaded);
-  countingHooks.forEach(attach);
+  hooks.filter(findsOwners).forEach(attach);
+  adoptSockets(loaded); // sockets get their owners before anything is charged to them
+  hooks.filter((hook) => !findsOwners(hook)).forEach(attach);
 
   for (const program of [DUMP_SOCKETS, SETTLE_SOCKETS]) {
     using iterator = loaded.program(program).attachIterator({ map: loaded.map('sockets') });
@@ -205,12 +210,6 @@ function load({ bpffs, cgroup }: AccountingOptions, objectId: bigint): MissingFe
   return missing;
 }
 
-/** Sockets get their owners before anything is charged to them. */
-function splitHooks(): [Hook[], Hook[]] {
-  const first = HOOKS.findIndex(({ program }) => program === 'sock_send_length');
-  return [HOOKS.slice(0, first), HOOKS.slice(first)];
-}
-
 function attachAndPin(object: BpfObject, hook: Hook, bpffs: string, cgroup: string): MissingFeature | undefined {
   const program = object.program(hook.program);
   try {
@@ -221,7 +220,7 @@ function attachAndPin(object: BpfObject, hook: Hook, bpffs: string, cgroup: stri
   } catch (cause) {
     if (!(cause instanceof BpfError) || cause.code !== 'BPF_ATTACH') throw cause;
     if (hook.required) throw new AgentError('AGENT_HOOK_MISSING', `${hook.consequence}: ${cause.message}`, { cause });
-    return { feature: hook.program, consequence: hook.consequence, reason: cause.message };
+    return describeMissing(hook, cause.message);
   }
 }
 
@@ -246,20 +245,19 @@ function describeProgram(bpffs: string, hook: Hook): AttachedProgram {
   return { hook, fd: existsSync(path) ? openPin('program', path) : null };
 }
 
-function describeMissing(program: string, reason: string): MissingFeature {
-  const consequence = [...HOOKS, ...ENFORCEMENT].find((hook) => hook.program === program)?.consequence ?? '';
+function describeMissing({ program, consequence }: Hook, reason: string): MissingFeature {
   return { feature: program, consequence, reason };
 }
 
 /** After adoption the reasons are gone with the agent that saw them. */
-function missingFeatures(bpffs: string): MissingFeature[] {
+function missingFeatures(hooks: readonly Hook[], bpffs: string): MissingFeature[] {
   const isThere = ({ program }: Hook): boolean =>
     existsSync(pinPath(bpffs, 'links', program)) ||
     (program === HOLD_CONNECTIONS && existsSync(pinPath(bpffs, 'programs', program)));
-  return [...HOOKS, ...ENFORCEMENT]
+  return [...hooks, ...ENFORCEMENT]
     .filter((hook) => !isThere(hook))
-    .map(({ program }) =>
-      describeMissing(program, 'the kernel refused it when accounting began; the log of that agent says why'),
+    .map((hook) =>
+      describeMissing(hook, 'the kernel refused it when accounting began; the log of that agent says why'),
     );
 }
 

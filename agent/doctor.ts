@@ -3,9 +3,9 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { BpfError } from '../bpf/errors.ts';
 import { libbpf } from '../bpf/libbpf.ts';
-import { BpfObject } from '../bpf/object.ts';
 import { Accounting } from './accounting.ts';
-import { ENFORCEMENT, HOOKS, REJECT_LOOKUP } from './hooks.ts';
+import { ENFORCEMENT } from './hooks.ts';
+import { hooksHere, loadPrograms } from './load-programs.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 
 /** What it is told where no agent answers. */
@@ -71,13 +71,11 @@ function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
 
 /** Asks the kernel about every program, without attaching any. */
 function examineHooks(): Finding[] {
-  const path = join(import.meta.dirname, '..', 'bpf', 'objects', 'relayledger.bpf.o');
   try {
-    const hooks = [...HOOKS, ...ENFORCEMENT];
-    const all = hooks.map(({ program }) => program);
-    const { object, unsupported } = BpfObject.loadSupported(path, all, { skip: [REJECT_LOOKUP] });
+    const hooks = hooksHere();
+    const { object, unsupported } = loadPrograms(hooks, () => true);
     using loaded = object;
-    return hooks.map(({ program, consequence }) => {
+    return [...hooks, ...ENFORCEMENT].map(({ program, consequence }) => {
       const refused = unsupported.get(program);
       const { section } = loaded.program(program);
       const detail = refused ? `${consequence} (${refused.reason})` : section;

@@ -10,8 +10,7 @@ export interface Hook {
   consequence: string;
 }
 
-/** Owners before payload, payload before packets: what a later hook charges, an earlier one has named. */
-export const HOOKS: readonly Hook[] = [
+const OWNERS: readonly Hook[] = [
   {
     program: 'sched_process_exec',
     section: 'tp_btf/sched_process_exec',
@@ -78,16 +77,42 @@ export const HOOKS: readonly Hook[] = [
     section: 'cgroup/sock_release',
     consequence: 'connections closed unread count as their listener’s',
   },
+];
+
+const LENGTHS: readonly Hook[] = [
   {
     program: 'sock_send_length',
     section: 'tp_btf/sock_send_length',
-    consequence: 'payload that is sent is not counted (needs kernel 6.3)',
+    consequence: 'payload that is sent is not counted',
   },
   {
     program: 'sock_recv_length',
     section: 'tp_btf/sock_recv_length',
-    consequence: 'payload received other than by TCP is not counted (needs kernel 6.3)',
+    consequence: 'payload received other than by TCP is not counted',
   },
+];
+
+/** What a kernel before 6.3 has in their place, by what is lost without. */
+const CALLS: readonly Hook[] = Object.entries({
+  'payload that is sent over IPv4 is not counted': ['inet_sendmsg'],
+  'payload that is sent over IPv6 is not counted': ['inet6_sendmsg'],
+  'payload that is sent by sendfile and splice is not counted': ['inet_sendpage'],
+  'payload that is sent by AF_PACKET is not counted': ['packet_sendmsg'],
+  'payload received other than by TCP over IPv4 is not counted': ['inet_recvmsg'],
+  'payload received other than by TCP over IPv6 is not counted': ['inet6_recvmsg'],
+  'payload received by AF_PACKET is not counted': ['packet_recvmsg'],
+  'relays whose halves speak over a Unix socket are not found': [
+    'unix_stream_sendmsg',
+    'unix_stream_recvmsg',
+    'unix_stream_sendpage',
+    'unix_dgram_sendmsg',
+    'unix_dgram_recvmsg',
+  ],
+}).flatMap(([consequence, functions]) =>
+  functions.map((program) => ({ program, section: `fexit/${program}`, consequence })),
+);
+
+const COUNTING: readonly Hook[] = [
   {
     program: 'tcp_rcv_space_adjust',
     section: 'tp_btf/tcp_rcv_space_adjust',
@@ -121,6 +146,19 @@ export const HOOKS: readonly Hook[] = [
     consequence: 'the books of received bytes cannot be balanced with the interfaces',
   },
 ];
+
+/**
+ * Owners before payload, payload before packets: what a later hook charges, an earlier one has named.
+ * @param tracesLengths whether sends and receives tell what they returned (kernel 6.3)
+ */
+export function hooksOf(tracesLengths: boolean): readonly Hook[] {
+  return [...OWNERS, ...(tracesLengths ? LENGTHS : CALLS), ...COUNTING];
+}
+
+/** Whether it has to be there before anything is charged. */
+export function findsOwners(hook: Hook): boolean {
+  return OWNERS.includes(hook);
+}
 
 /** Iterators: read on request, attached to nothing. */
 export const ADOPT_SOCKETS = 'adopt_sockets';

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** Each becomes an object of its own. */
-const SOURCES = ['relayledger', 'fingerprints'];
+const SOURCES = ['relayledger', 'fingerprints', 'features'];
 const OBJECTS = join(import.meta.dirname, 'objects');
 const LAYOUTS = join(import.meta.dirname, 'layouts.ts');
 

@@ -114,6 +114,13 @@ static __always_inline __u32 device_segment_header(const unsigned char *ip_heade
 	return ip + (tcp[12] >> 4) * 4;
 }
 
+static __always_inline bool has_tag(struct sk_buff *skb)
+{
+	if (bpf_core_field_exists(skb->vlan_all)) /* kernel 6.2 */
+		return skb->vlan_all & 0xffff0000;
+	return BPF_CORE_READ_BITFIELD_PROBED((struct sk_buff___before_6_2 *)skb, vlan_present);
+}
+
 static __always_inline bool is_ip(__be16 protocol)
 {
 	return protocol == bpf_htons(ETH_P_IP) || protocol == bpf_htons(ETH_P_IPV6);
@@ -128,7 +135,7 @@ static __always_inline struct packet count_device(struct sk_buff *skb, struct rl
 {
 	struct packet packet = {.bytes = length - link_header, .packets = 1};
 	__be16 protocol = skb->protocol;
-	__u64 tag = skb->vlan_all & 0xffff0000 ? 4 : 0; /* carried beside the packet, yet counted by the driver */
+	__u64 tag = has_tag(skb) ? 4 : 0; /* carried beside the packet, yet counted by the driver */
 	struct skb_shared_info *shared = shared_info(skb);
 	__u16 gso_size = shared ? shared->gso_size : 0;
 

@@ -202,7 +202,7 @@ struct bpf_sk_lookup {
 };
 
 enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10, AF_PACKET = 17 };
-enum { SOCK_RAW = 3 };
+enum { SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3 };
 enum { IPPROTO_HOPOPTS = 0, IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_ICMPV6 = 58, IPPROTO_UDPLITE = 136, IPPROTO_MPTCP = 262 };
 enum { ETH_P_IP = 0x0800, ETH_P_IPV6 = 0x86DD };
 enum { MSG_OOB = 0x1, MSG_PEEK = 0x2, MSG_ERRQUEUE = 0x2000 };
@@ -345,6 +345,11 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 };
+struct msghdr;
+struct page;
+struct proto___before_6_5 {
+	void *sendpage;
+};
 struct socket {
 	struct sock *sk;
 };
@@ -459,6 +464,10 @@ struct sk_buff {
 	unsigned int end;
 	unsigned char *head;
 	unsigned char *data;
+};
+
+struct sk_buff___before_6_2 {
+	u8 vlan_present : 1;
 };
 
 struct seq_file;

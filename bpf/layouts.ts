@@ -163,6 +163,23 @@ export function readRlAllowance(view: DataView, offset: number): RlAllowance {
   };
 }
 
+/** `struct rl_datagram_peer`, 20 bytes. */
+export interface RlDatagramPeer {
+  readonly address: Uint8Array;
+  readonly port: number;
+}
+export const RL_DATAGRAM_PEER_SIZE = 20;
+export const RL_DATAGRAM_PEER_OFFSET = {
+  address: 0,
+  port: 16,
+} as const;
+export function readRlDatagramPeer(view: DataView, offset: number): RlDatagramPeer {
+  return {
+    address: readBytes(view, offset, 16),
+    port: view.getUint16(offset + 16, true),
+  };
+}
+
 /** `struct rl_datagram_port`, 8 bytes. */
 export interface RlDatagramPort {
   readonly netns: number;
@@ -1468,6 +1485,15 @@ export const layouts: readonly Layout[] = [
       epoch_packet_bytes: [144, 'u32'],
       reserved_epoch: [148, 'u32'],
       reserved: [152, 'u64[5]'],
+    },
+  },
+  {
+    struct: 'rl_datagram_peer',
+    size: 20,
+    fields: {
+      address: [0, 'u8[16]'],
+      port: [16, 'u16'],
+      reserved: [18, 'u16'],
     },
   },
   {

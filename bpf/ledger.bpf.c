@@ -94,7 +94,7 @@ static __noinline int note_long_gap(struct rl_income *income, __u64 id, __u64 ga
 	struct rl_flow *f = get_flow(id);
 	if (!f || !income)
 		return 0;
-	f->gaps[lag_bucket(gap) % RL_LAG_BUCKETS]++;
+	count_lag(f->gaps, gap);
 	if (gap > HOLD_NS) {
 		f->expired += income->credit;
 		income->credit = 0;

@@ -171,6 +171,20 @@ struct {
 	__type(value, __u8);
 } protected_programs SEC(".maps");
 
+/*
+ * Before kernel 6.16 cgroup programs can't reach what is kept with a thread. The agent asks the kernel, and says so here
+ * before the programs are loaded, so that the verifier leaves out what is not for them.
+ */
+const volatile bool cgroup_has_threads = true;
+
+/* By thread, on kernels without: to whom its message goes, for the hook that counts it. An entry lives for one system call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, RL_MAX_DATAGRAM_PEERS);
+	__type(key, __u32);
+	__type(value, struct rl_datagram_peer);
+} datagram_peers SEC(".maps");
+
 /* By flow index; written by the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

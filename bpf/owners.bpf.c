@@ -37,11 +37,12 @@ static __always_inline void claim(struct rl_socket *s, __u32 slot, struct rl_pro
 	settle_pending(s, p);
 }
 
-static __noinline enum rl_protocol protocol_of(__u16 protocol)
+/* A raw socket has the number of the protocol that it listens to. */
+static __noinline enum rl_protocol protocol_of(__u16 type, __u16 protocol)
 {
-	if (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
+	if (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
 		return RL_TCP;
-	return protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ? RL_UDP : RL_OTHER;
+	return type == SOCK_DGRAM && (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE) ? RL_UDP : RL_OTHER;
 }
 
 /* Private: RFC 1918, 3927 (link-local), 6598 (carrier-grade NAT), multicast and broadcast. */
@@ -99,8 +100,9 @@ static __always_inline void describe(struct rl_socket *s, struct sock *sk)
 {
 	enum rl_scope scope;
 
-	s->protocol = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET ? RL_OTHER
-									     : protocol_of(BPF_CORE_READ(sk, sk_protocol));
+	s->protocol = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET
+			      ? RL_OTHER
+			      : protocol_of(BPF_CORE_READ(sk, sk_type), BPF_CORE_READ(sk, sk_protocol));
 	if (scope_of_peer(sk, &scope))
 		s->scope[RL_RX] = s->scope[RL_TX] = scope;
 }
@@ -123,7 +125,7 @@ static __noinline int touch_slow(struct sock *sk, struct rl_socket *s, __u32 slo
 /* cgroup programs: `sk` is the caller's own socket, which it makes, binds, connects or closes. */
 static __always_inline void own(struct bpf_sock *sk, enum rl_claim how)
 {
-	__u32 slot = current_slot();
+	__u32 slot = caller_slot();
 	struct rl_process *p = get_process(slot);
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
@@ -134,7 +136,7 @@ static __always_inline void own(struct bpf_sock *sk, enum rl_claim how)
 	if (!p)
 		return;
 	if (s->claim == RL_CLAIM_NONE) {
-		s->protocol = protocol_of(sk->protocol);
+		s->protocol = protocol_of(sk->type, sk->protocol);
 		s->scope[RL_RX] = s->scope[RL_TX] = RL_PUBLIC;
 	}
 	if (s->owner != slot || s->claim != RL_CLAIM_TOUCHED)
@@ -172,7 +174,7 @@ int sock_release(struct bpf_sock *sk)
 	if (s && s->noted_port)
 		forget_datagrams(s, bpf_get_socket_cookie(sk));
 	if (s && s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
-		__u32 slot = current_slot();
+		__u32 slot = caller_slot();
 		struct rl_process *p = get_process(slot);
 		if (p)
 			claim(s, slot, p, RL_CLAIM_TOUCHED);
@@ -196,7 +198,7 @@ static __always_inline void connecting(struct bpf_sock *sk, enum rl_scope scope)
 /* What a connect or sendmsg program returns: 1, or 0 with the error that the caller gets. */
 static __always_inline int answer_call(struct bpf_sock_addr *ctx)
 {
-	struct rl_process *p = get_process(current_slot());
+	struct rl_process *p = get_process(caller_slot());
 	if (!p || !p->policies)
 		return 1;
 	int error = refuses_call(p->policies, bpf_ntohs(ctx->user_port));
@@ -222,6 +224,16 @@ int connect6(struct bpf_sock_addr *ctx)
 	return answer_call(ctx);
 }
 
+/* For take_peer() in flow-peers.bpf.h, as the thread's own storage can't be had here. */
+static __always_inline void leave_peer(const __be32 address[4], __be16 port)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct rl_datagram_peer peer = {.port = bpf_ntohs(port)};
+
+	__builtin_memcpy(peer.address, address, 16);
+	bpf_map_update_elem(&datagram_peers, &tid, &peer, BPF_ANY);
+}
+
 /*
  * Unconnected UDP: the peer differs from message to message. These run in the system call just before the message is
  * counted, and leave its peer with the thread.
@@ -232,6 +244,10 @@ static __always_inline void note_peer(struct bpf_sock *sk, enum rl_direction dir
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (s)
 		s->scope[direction] = scope;
+	if (!cgroup_has_threads) {
+		leave_peer(address, port);
+		return;
+	}
 	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
 	if (!thread)
 		return;

@@ -6,7 +6,7 @@
  * Hooks:  tp_btf/sock_send_length and tp_btf/sock_recv_length (kernel 6.3, commit 6e6eda44b939): every
  *         sendmsg/recvmsg path with its result, sendfile, splice to a socket and io_uring included.
  *         tp_btf/tcp_rcv_space_adjust: TCP's reads, from the advance of copied_seq, because splice from
- *         a socket and TCP_ZEROCOPY_RECEIVE pass no recvmsg.
+ *         a socket and TCP_ZEROCOPY_RECEIVE pass no recvmsg. Before 6.3 calls.bpf.c takes the place of the first two.
  * Cost:   a process look-up and a socket storage look-up each.
  * Blind:  of two urgent bytes that come between two reads, one after the other, the first is taken for read;
  *         splice from a kTLS or MPTCP socket; sockmap redirection; AF_XDP. wire.bpf.c sees their packets.
@@ -57,6 +57,8 @@ static __always_inline struct tcp_sock *read_by_sequence(struct sock *sk)
 {
 	if (bpf_rdonly_cast && is_plain_tcp(sk)) /* kernel 6.2; costs no call */
 		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+	if (sk->sk_type != SOCK_STREAM) /* the helper takes a raw socket with TCP's number for one of TCP */
+		return NULL;
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return NULL;
@@ -121,8 +123,7 @@ static __noinline int follow(struct sock *sk, enum rl_direction direction, __u64
 	return 0;
 }
 
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(sock_send_length, struct sock *sk, int result, int flags)
+static __always_inline int count_send(struct sock *sk, int result)
 {
 	__u16 family = sk->__sk_common.skc_family;
 
@@ -135,8 +136,7 @@ int BPF_PROG(sock_send_length, struct sock *sk, int result, int flags)
 	return 0;
 }
 
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
+static __always_inline int count_receive(struct sock *sk, int result, int flags)
 {
 	__u16 family = sk->__sk_common.skc_family;
 
@@ -149,6 +149,18 @@ int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
 	if (flags & MSG_OOB || !read_by_sequence(sk))
 		charge(sk, get_socket(sk), RL_RX, result);
 	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(sock_send_length, struct sock *sk, int result, int flags)
+{
+	return count_send(sk, result);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(sock_recv_length, struct sock *sk, int result, int flags)
+{
+	return count_receive(sk, result, flags);
 }
 
 /*

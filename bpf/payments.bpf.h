@@ -49,6 +49,14 @@ static __always_inline __u32 lag_bucket(__u64 ns)
 	return (lengths[(bits * 0x07C4ACDDU) >> 27] - ((__u64)(bits - 1ULL) >> 63)) & 31; /* the verifier sees no difference */
 }
 
+static __always_inline void count_lag(__u32 lags[RL_LAG_BUCKETS], __u64 ns)
+{
+	__u32 bucket = lag_bucket(ns);
+	barrier_var(bucket); /* what is compared is what is added: the verifier follows one register */
+	if (bucket < RL_LAG_BUCKETS)
+		lags[bucket]++;
+}
+
 /* The first source is the pair that the flow itself holds. */
 static __noinline struct rl_pair *find_pair(__u64 source, __u64 destination, struct rl_income *from, struct rl_outgo *to)
 {
@@ -281,7 +289,7 @@ static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __
 	pair->copied += copied;
 	pair->copies++;
 	__s64 lag = sending->now - from->last_receive_ns;
-	pair->lags[lag_bucket(lag > 0 ? lag : 0) % RL_LAG_BUCKETS]++;
+	count_lag(pair->lags, lag > 0 ? lag : 0);
 	sending->need -= copied;
 	return 1;
 }

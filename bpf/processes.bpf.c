@@ -301,6 +301,15 @@ static __always_inline __u32 current_slot(void)
 	return thread ? thread->slot : make_thread(task);
 }
 
+/* As current_slot(), for cgroup programs. */
+static __always_inline __u32 caller_slot(void)
+{
+	if (cgroup_has_threads)
+		return current_slot();
+	struct task_struct *task = bpf_get_current_task_btf();
+	return task->flags & PF_KTHREAD ? KERNEL_SLOT : current_slot_slow(task);
+}
+
 /* What current_slot() returns, and the thread's own record; NULL where there is no memory or no room for one. */
 static __always_inline struct rl_thread *current_thread(struct task_struct *task, __u32 *slot)
 {

@@ -25,6 +25,7 @@
 #include "payments.bpf.h"
 #include "ledger.bpf.c"
 #include "payload.bpf.c"
+#include "calls.bpf.c"
 #include "fair-rate.bpf.h"
 #include "caps.bpf.c"
 #include "wire.bpf.c"

@@ -20,6 +20,7 @@ enum rl_limits {
 	RL_MAX_INTERFACES = RL_INTERFACE_SETS * RL_INTERFACE_WAYS,
 	RL_MAX_INTERFACE_NAMES = 16384,
 	RL_MAX_FLOWS = 32768,
+	RL_MAX_DATAGRAM_PEERS = 4096, /* threads that are in a system call at the same time */
 	RL_MAX_PAIRS = 65536,
 	RL_LAG_BUCKETS = 26,
 	RL_SHORT_GAPS = 20,
@@ -255,6 +256,13 @@ struct rl_peer_key {
 	__u16 port;
 	__u16 reserved;
 	__u8 address[16];
+};
+
+/* To whom a thread's message on an unconnected socket goes, or from whom it came. */
+struct rl_datagram_peer {
+	__u8 address[16]; /* network byte order; IPv4 as v4-mapped IPv6 */
+	__u16 port;
+	__u16 reserved;
 };
 
 struct rl_source {

@@ -153,10 +153,17 @@ static __noinline int wait_for_owner(struct rl_socket *s, enum rl_direction dire
 	return 0;
 }
 
-/* An MPTCP subflow is the kernel's own socket; what a process holds, and touches, is the connection. */
+/*
+ * An MPTCP subflow is the kernel's own socket; what a process holds, and touches, is the connection. The helper takes a raw
+ * socket with TCP's number for one of TCP, reads past its end, and on 6.1 brings the kernel down: the socket that resets are
+ * sent by is one.
+ */
 static __always_inline __u32 mptcp_owner(struct bpf_sock *sk)
 {
 	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_skc_to_mptcp_sock)) /* kernel 5.19 */
+		return KERNEL_SLOT;
+	struct bpf_sock *full = bpf_sk_fullsock(sk);
+	if (!full || full->type != SOCK_STREAM)
 		return KERNEL_SLOT;
 	struct mptcp_sock *connection = bpf_skc_to_mptcp_sock(sk);
 	struct rl_socket *s = connection ? bpf_sk_storage_get(&sockets, connection, 0, 0) : NULL;

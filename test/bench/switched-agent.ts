@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HOOKS } from '../../agent/hooks.ts';
+import { hooksHere } from '../../agent/load-programs.ts';
 import { openPin, unpin } from '../../bpf/pin.ts';
 import { Agent } from '../e2e/agent.ts';
 import { type SwitchedProgram, SwitchedPrograms } from './switched-programs.ts';
@@ -20,10 +20,12 @@ export class SwitchedAgent implements AsyncDisposable {
   private constructor(agent: Agent) {
     this.#agent = agent;
     const path = (kind: string, name: string): string => join(agent.bpffs, kind, name);
-    this.#opened = HOOKS.filter(({ program }) => unpin(path('links', program))).map(({ program, section }) => ({
-      fd: openPin('program', path('programs', program)),
-      section,
-    }));
+    this.#opened = hooksHere()
+      .filter(({ program }) => unpin(path('links', program)))
+      .map(({ program, section }) => ({
+        fd: openPin('program', path('programs', program)),
+        section,
+      }));
     this.programs = new SwitchedPrograms(this.#opened);
     process.kill(agent.pid, 'SIGSTOP');
   }

@@ -310,6 +310,8 @@ export const protocols: Case[] = [
   raw('raw IP', 'ip-send', 'ip-receive'),
   raw('raw IPv6', 'ip-send', 'ip-receive', true),
   raw('raw IP with a header of its own making', 'ip-header-send', 'ip-receive'),
+  raw('raw IP with the number of TCP', 'tcp-send', 'tcp-receive'),
+  raw('raw IPv6 with the number of TCP', 'tcp-send', 'tcp-receive', true),
   raw('AF_PACKET frames', 'packet-send', 'packet-receive'),
   raw('AF_PACKET frames out of a mapped ring', 'packet-ring-send', 'packet-receive'),
   raw('AF_PACKET frames with IP in them, received by a UDP socket', 'packet-ip-send', 'udp-receive'),

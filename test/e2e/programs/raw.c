@@ -68,8 +68,8 @@ static void ping(const struct endpoint *peer, int type) {
   }
 }
 
-static void ip_send(const struct endpoint *peer) {
-  int fd = socket(peer->address.ss_family, SOCK_RAW, test_protocol);
+static void ip_send(const struct endpoint *peer, int protocol) {
+  int fd = socket(peer->address.ss_family, SOCK_RAW, protocol);
   for (int i = 0; i < rounds; i++)
     if (count_sent(sendto(fd, data, payload_size, 0, address_of(peer), peer->length)) < 0)
       fail("sendto");
@@ -174,9 +174,9 @@ static void packet_ip_send(const char *mac, const char *from, const char *to) {
 /* A plain UDP socket for packet-ip-send: it need not know how its datagrams were made. */
 static void udp_receive(const char *address) { receive_rounds(datagram_bind(address, 4001), rounds); }
 
-static void ip_receive(const char *address) {
+static void ip_receive(const char *address, int protocol) {
   struct endpoint at = endpoint_of(address, 0);
-  int fd = socket(at.address.ss_family, SOCK_RAW, test_protocol);
+  int fd = socket(at.address.ss_family, SOCK_RAW, protocol);
   if (bind(fd, address_of(&at), at.length) < 0)
     fail("bind");
   receive_rounds(fd, rounds);
@@ -194,11 +194,15 @@ int main(int count, char **arguments) {
   else if (strcmp(mode, "ping-raw") == 0)
     ping(&peer, SOCK_RAW);
   else if (strcmp(mode, "ip-send") == 0)
-    ip_send(&peer);
+    ip_send(&peer, test_protocol);
+  else if (strcmp(mode, "tcp-send") == 0) /* TCP itself drops them, as they are none */
+    ip_send(&peer, IPPROTO_TCP);
   else if (strcmp(mode, "ip-header-send") == 0)
     ip_header_send(&peer, address, to);
   else if (strcmp(mode, "ip-receive") == 0)
-    ip_receive(address);
+    ip_receive(address, test_protocol);
+  else if (strcmp(mode, "tcp-receive") == 0)
+    ip_receive(address, IPPROTO_TCP);
   else if (strcmp(mode, "packet-send") == 0)
     packet_send(mac);
   else if (strcmp(mode, "packet-ring-send") == 0)
