@@ -78,9 +78,9 @@ __noinline int list_source(struct rl_sources *list, __u32 length, __u64 flow, __
 		if (!is_placed) {
 			list->source[i] = carried;
 			carried = was;
-			is_placed = was.flow == SPENT_SOURCE;
+			is_placed = was.flow & SPENT;
 		} else if (was.flow == flow) {
-			list->source[i].flow = SPENT_SOURCE;
+			list->source[i].flow |= SPENT;
 		}
 		if (!was.flow || was.flow == flow)
 			break;

@@ -5,14 +5,14 @@
 #define THREAD_REACH_NS 20000000ULL
 /* A credit older than this when more comes is not going to be passed on: the longest that held relays hold. */
 #define HOLD_NS 16000000000ULL
-/* No flow has this id: in a list of sources, one that has nothing left. */
-#define SPENT_SOURCE 1
+/* In a list of sources, of one that has nothing left; no index of a flow is as high. */
+#define SPENT (1ULL << 31)
 /* What is missing from a send is framing up to this many bytes or a sixteenth: no other source is charged for it. */
 #define FRAMING 64
 /* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */
 #define RIVALS 3
 
-enum { SPENT = 0, TRIED = 1, PAID = 2 };
+enum { EMPTY = 0, TRIED = 1, PAID = 2 };
 
 /* One send while it looks for its sources. */
 struct sending {
@@ -167,11 +167,11 @@ __noinline int pay_from(struct sending *sending, struct rl_outgo *to, __u64 sour
 {
 	struct rl_income *from = get_income(source);
 	if (!from || !sending || !to)
-		return SPENT;
+		return EMPTY;
 	__u64 have = from->credit;
 	if (!have) {
 		from->listed = 0; /* the next receive lists it again */
-		return SPENT;
+		return EMPTY;
 	}
 	if (is_partner) {
 		if (have < sending->bytes || sending->now - from->last_receive_ns > HOLD_NS)
@@ -182,7 +182,7 @@ __noinline int pay_from(struct sending *sending, struct rl_outgo *to, __u64 sour
 	__u64 needed = sending->need;
 	__u64 taken = take_credit(from, have < needed ? have : needed);
 	if (!taken)
-		return SPENT;
+		return EMPTY;
 	if (taken > sending->best) {
 		sending->best = taken;
 		sending->best_flow = source;
@@ -226,50 +226,103 @@ __noinline int pay_from_list(struct sending *sending, struct rl_outgo *to, struc
 		struct rl_source source = list->source[i];
 		if (!source.flow || sending->now - source.ns > reach_ns)
 			break;
-		if (source.flow == sending->flow || source.flow == SPENT_SOURCE)
+		if (source.flow == sending->flow || source.flow & SPENT)
 			continue;
 		int result = pay_from(sending, to, source.flow, false);
-		if (result == SPENT)
-			list->source[i].flow = SPENT_SOURCE; /* passed over from now on */
+		if (result == EMPTY)
+			list->source[i].flow |= SPENT; /* passed over from now on */
 		if (result == PAID)
 			break;
 	}
 	return 0;
 }
 
+/* Whether all that is missing came, but for framing, or the other way round. */
+static __always_inline bool is_as_much(__u64 need, __u64 came)
+{
+	__u64 apart = need > came ? need - came : came - need;
+	return apart <= FRAMING || apart <= need / 16;
+}
+
 /*
- * Next to nothing paid, yet the thread has just received elsewhere: a further copy of bytes that were passed on already.
+ * Next to nothing paid, yet `newest` was just received: by this thread, which may have passed on some of it; or by another
+ * one (`is_whole`): then the send is to be as much as has come since the last, or, where the next has come already, but it.
+ */
+static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __u64 newest, bool is_whole)
+{
+	struct rl_income *from = get_income(newest);
+	if (!from || !sending || !to || from->host == sending->host)
+		return 0;
+	__u32 last = from->last_receive_bytes;
+	if (sending->best && last < sending->bytes / 2)
+		return 0;
+	bool is_first = is_first_source(sending->flow, newest);
+	/* A pair that may begin with it: not for what happens to follow. */
+	if (is_whole && !is_first && newest != to->partner && !is_as_much(sending->need, last))
+		return 0;
+	struct rl_pair *pair = find_pair(newest, sending->flow, from, to);
+	if (!pair)
+		return 0;
+	is_first = is_first_source(sending->flow, newest);
+	__s64 copied = is_first ? (__s32)((__u32)from->received - to->position) : (__s64)(from->received - pair->position);
+	if (copied <= 0)
+		return 0;
+	__u64 after = 0;
+	if (is_whole) {
+		if (copied > last && !is_as_much(sending->need, copied) && is_as_much(sending->need, copied - last))
+			after = last;
+		copied -= after;
+		if (((__u64)copied | sending->need) <= MOVE_SIZE)
+			add_sizes(pair, copied, sending->need); /* whether it agrees or not, so that agreement says something */
+	}
+	bool is_copy = !is_whole || is_as_much(sending->need, copied);
+	if (!is_whole && copied > sending->need)
+		after = copied - sending->need;
+	if (is_first)
+		to->position = from->received - after;
+	else
+		pair->position = from->received - after;
+	if (!is_copy)
+		return 0;
+	if (copied > sending->need)
+		copied = sending->need;
+	pair->copied += copied;
+	pair->copies++;
+	__s64 lag = sending->now - from->last_receive_ns;
+	count_lag(pair->lags, lag > 0 ? lag : 0);
+	sending->need -= copied;
+	return 1;
+}
+
+/* Whether it was received within reach, whoever did. */
+static __always_inline bool is_recent(const struct sending *sending, __u64 flow)
+{
+	struct rl_income *from = get_income(flow);
+	/* Its clock may be a few events old, and the receive later. */
+	return from && flow != sending->flow && (__s64)(sending->now - from->last_receive_ns) <= (__s64)THREAD_REACH_NS;
+}
+
+/*
+ * A further copy of bytes that were passed on already. The thread has just received them; or it only sends, as in brokers
+ * that have a thread for each listener, and another one has.
  * Where something did pay, as the acknowledgement of an earlier copy does, only if what came explains most of the send.
  */
 static __noinline int note_copy(struct sending *sending, struct rl_outgo *to, struct rl_thread *thread)
 {
 	if (!sending || !to || !thread)
 		return 0;
-	__u64 newest = thread->newest;
-	if (!newest || newest == sending->flow || sending->now - thread->newest_ns > THREAD_REACH_NS)
+	if (thread->newest && sending->now - thread->newest_ns <= THREAD_REACH_NS) {
+		if (thread->newest != sending->flow)
+			copy_from(sending, to, thread->newest, false);
 		return 0;
-	struct rl_income *from = get_income(newest);
-	if (!from || from->host == sending->host)
+	}
+	__u32 slot = thread->slot;
+	struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
+	__u64 newest = of_process ? of_process->source[0].flow & ~SPENT : 0;
+	if (is_recent(sending, newest) && copy_from(sending, to, newest, true))
 		return 0;
-	if (sending->best && from->last_receive_bytes < sending->bytes / 2)
-		return 0;
-	struct rl_pair *pair = find_pair(newest, sending->flow, from, to);
-	if (!pair)
-		return 0;
-	bool is_first = is_first_source(sending->flow, newest);
-	__s64 copied = is_first ? (__s32)((__u32)from->received - to->position) : (__s64)(from->received - pair->position);
-	if (copied <= 0)
-		return 0;
-	if (copied > sending->need)
-		copied = sending->need;
-	pair->copied += copied;
-	pair->copies++;
-	if (is_first)
-		to->position += copied;
-	else
-		pair->position += copied;
-	count_lag(pair->lags, sending->now - from->last_receive_ns);
-	sending->need -= copied;
+	if (to->partner != newest && is_recent(sending, to->partner))
+		copy_from(sending, to, to->partner, true);
 	return 0;
 }
 

@@ -5,6 +5,7 @@ import { type Evidence, pairKey } from './evidence.ts';
 import { type Direction, directionOf } from './groups.ts';
 import type { Placement } from './hops.ts';
 import type { RuledPair } from './relay-process.ts';
+import type { RelayKind } from './rules.ts';
 import { tunnelBytes } from './tunnel.ts';
 
 /*
@@ -36,6 +37,7 @@ export interface Billed {
  * where content or volumes prove it, times may have matched them with any other.
  */
 const WHOLE_SHARE = 0.85;
+const PROVEN_AS_A_WHOLE: ReadonlySet<RelayKind> = new Set(['verbatim', 'stored', 'crossed']);
 /** From this share of copies on, what is sent is more than what was received by design. */
 const FAN_OUT_SHARE = 0.1;
 /** The role of what carries at least this part for third parties: a cap meant for them must not be escaped by mixing. */
@@ -56,7 +58,7 @@ function billDirection(placements: readonly Placement[], direction: Direction): 
   const isPacked = placements.some(({ pair }) => pair.kind === 'compressed');
   const isConference = placements.some(({ pair }) => pair.kind === 'conference');
   const isFannedOut = isConference || copied > FAN_OUT_SHARE * (moved + copied);
-  const isWhole = main.kind === 'verbatim' || main.kind === 'stored' || moved >= WHOLE_SHARE * smaller;
+  const isWhole = PROVEN_AS_A_WHOLE.has(main.kind) || moved >= WHOLE_SHARE * smaller;
   const overheadBytes =
     isPacked || isFannedOut ? 0 : Math.round(tunnelBytes(direction) * (isWhole ? 1 : moved / smaller));
   const proven = Math.max(0, moved - overheadBytes);

@@ -12,6 +12,7 @@ import type { RelayKind } from './rules.ts';
 const RIGHT: Readonly<Record<Exclude<RelayKind, 'undecided' | 'verbatim'>, number>> = {
   causal: 56,
   'causal-one-way': 1,
+  crossed: 1,
   held: 3,
   'held-datagrams': 2,
   framed: 4,

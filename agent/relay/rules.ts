@@ -1,4 +1,14 @@
 import { isConference } from './conference.ts';
+import {
+  BEAT_BYTES,
+  CONSERVED,
+  conserves,
+  isAllGone,
+  isCrossed,
+  isEqual,
+  isOfSmallMessages,
+  WELL_CONSERVED,
+} from './conservation.ts';
 import { add } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
 import { agreementByChance } from './sizes.ts';
@@ -13,6 +23,7 @@ import { agreementByChance } from './sizes.ts';
 export type RelayKind =
   | 'causal'
   | 'causal-one-way'
+  | 'crossed'
   | 'held'
   | 'held-datagrams'
   | 'framed'
@@ -48,16 +59,6 @@ const MIN_BYTES = 1024;
 const MAIN_BYTES_SHARE = 0.03;
 const MAIN_EVENTS_SHARE = 0.1;
 
-/** Framing, handshakes and login take up to 15 % of a short relay; unrelated traffic is matched by half at most. */
-const CONSERVED = 0.85;
-/** Where less than all directions follow, conservation has to make up for it. */
-const WELL_CONSERVED = 0.9;
-const FULLY_CONSERVED = 0.98;
-/** A last message that is still held, out of a few hundred. */
-const FULLY_CONSERVED_DATAGRAMS = 0.95;
-/** In and out as good as equal where some of it was credited late. */
-const EQUAL_VOLUMES = 0.995;
-
 /** A thread that sends in the same run as it received, without a sleep in between, sends because it received. */
 const SAME_RUN_SHARE = 0.8;
 /**
@@ -76,8 +77,6 @@ const OTHER_RUN_PERIODIC_AUC = 0.99;
 const WEAK_AUC = 0.6;
 const SOON_MS = 5;
 
-/** Larger messages are no heartbeat, and no voice. */
-const BEAT_BYTES = 512;
 /** Two streams of one pace, by chance, had .87 to .94 for seconds on end; brokers that frame what they pass on have .96. */
 const IN_STEP_CONSERVED = 0.95;
 /** Relays in step leave nothing behind after .94 of their sends and more, streams of their own after .3 at most. */
@@ -94,13 +93,6 @@ const SIZES_AGREE_ONE_WAY = 1e-6;
 /** With fewer sizes, equal patterns are no accident. */
 const SIZE_VARIETY = 4;
 
-/**
- * What came earlier than a second or two ago must be gone, and that must be most of it; what came since may be held.
- * Nothing may go out that had not come in.
- */
-const DUE_SHARE = 0.5;
-const HELD_SHARE = 0.25;
-
 /** Framing of encrypted messages: header, tag and padding. */
 const FRAME_BYTES = 80;
 const FRAMED_AUC = 0.9;
@@ -108,6 +100,9 @@ const FRAMED_EVENTS_SHARE = 0.6;
 /** Sizes of framed messages follow with this slope and correlation. */
 const FRAMED_SLOPE: readonly [number, number] = [0.75, 1.25];
 const FRAMED_CORRELATION = 0.7;
+
+/** Shorter ones are of one length in many protocols. */
+const MIN_REQUEST_BYTES = 64;
 
 /** Compression: all of the smaller side is matched, messages are too large for framing to explain the rest. */
 const SMALLER_SIDE_MATCHED = 0.95;
@@ -144,6 +139,16 @@ export const RULES: readonly Rule[] = [
   },
   {
     verdict: 'relay',
+    kind: 'crossed',
+    why: 'exactly what comes in goes out both ways, and one way right after it came in, though which pays for which is mixed',
+    holds: ({ main, twoWay }) =>
+      twoWay &&
+      main.every((d) => isCrossed(d) && followsWeakly(d)) &&
+      main.some(follows) &&
+      (main.every((d) => conserves(d, CONSERVED)) || !haveOneVolume(main)),
+  },
+  {
+    verdict: 'relay',
     kind: 'held',
     why: 'exactly what comes in goes out both ways, though it is held for some time',
     // Both ways carry something: equality both ways is two coincidences, beside request heads it is one.
@@ -151,6 +156,13 @@ export const RULES: readonly Rule[] = [
       twoWay &&
       main.every((d) => isEqual(d) && !d.datagrams) &&
       !(haveOneVolume(main) && main.every((d) => d.periodic || isOfSmallMessages(d))),
+  },
+  {
+    verdict: 'relay',
+    kind: 'held',
+    why: 'exactly what comes in goes out, though it is held for some time, to those whose requests went out byte for byte',
+    holds: ({ all, main, twoWay }) =>
+      !twoWay && main.every((d) => isEqual(d) && !d.datagrams && !isOfSmallMessages(d) && isAskedForToTheByte(d, all)),
   },
   {
     verdict: 'relay',
@@ -214,6 +226,7 @@ export function rule(exchange: Exchange): Ruling {
 /** Those directions of a relaying exchange that are relayed; a stray one may have come with them. */
 export function relayedDirections(exchange: Exchange, kind: RelayKind): Exchange {
   if (kind === 'compressed' || kind === 'conference') return exchange;
+  if (kind === 'crossed') return exchange.filter((d) => isCrossed(d) || conservesButForFraming(d));
   return exchange.filter(conservesButForFraming);
 }
 
@@ -226,10 +239,6 @@ export function weigh(all: Exchange): Weighed {
 
 function volumeOf({ received, sent }: Direction): number {
   return Math.max(received, sent);
-}
-
-function conserves(direction: Direction, share: number): boolean {
-  return direction.conservation >= share;
 }
 
 export function conservesButForFraming(direction: Direction): boolean {
@@ -245,7 +254,9 @@ export function isFramed(direction: Direction): boolean {
 }
 
 export function follows(direction: Direction): boolean {
-  const { auc, sameRunShare, periodic } = direction;
+  const { auc, sameRunShare } = direction;
+  // Of a constant pace the phase is one sample, whatever their number; sizes that vary and follow are one each.
+  const periodic = direction.periodic && !sizesFollow(direction);
   if (isOfOneRun(direction)) return auc >= SAME_RUN_AUC;
   if (sameRunShare >= SOME_RUN_SHARE) return auc >= (periodic ? SOME_RUN_PERIODIC_AUC : SOME_RUN_AUC);
   return auc >= (periodic ? OTHER_RUN_PERIODIC_AUC : OTHER_RUN_AUC);
@@ -285,11 +296,6 @@ function isBeat(direction: Direction): boolean {
   return sizes === null && isOfSmallMessages(direction) && sent < BEAT_BYTES * sends;
 }
 
-/** As those of calls are; over TCP, and on a busy host, their times are not those of a clock. */
-function isOfSmallMessages({ received, receives }: Direction): boolean {
-  return received < BEAT_BYTES * receives;
-}
-
 function followsWeakly(direction: Direction): boolean {
   return follows(direction) || (isNear(direction) && (!direction.periodic || isBulkOfOneRun(direction)));
 }
@@ -322,23 +328,18 @@ function isAskedFor(direction: Direction, all: Exchange): boolean {
   );
 }
 
-function isEqual(direction: Direction): boolean {
-  if (conserves(direction, FULLY_CONSERVED)) return true;
-  const { received, sent } = direction;
-  return conserves(direction, WELL_CONSERVED) && Math.min(received, sent) >= EQUAL_VOLUMES * Math.max(received, sent);
-}
-
-/** Where calls are held alike, credit of one may be spent on another: then what came and what went is equal as a whole. */
-function isAllGone(direction: Direction): boolean {
-  return isUpToDate(direction, FULLY_CONSERVED_DATAGRAMS) || isEqual(direction);
-}
-
-/** As `conserves`, but for what may still be held. */
-function isUpToDate(direction: Direction, share: number): boolean {
-  if (conserves(direction, share)) return true;
-  const { due, moved, received, receivedShare, sentShare } = direction;
-  if (sentShare < share || receivedShare < 1 - HELD_SHARE) return false;
-  return due.some((bytes) => bytes >= DUE_SHARE * received && moved >= share * bytes);
+/**
+ * Whether each of its sources was sent exactly what one of its destinations had said, and nothing else: two connections
+ * that only happen to carry as much one way don't also agree to the byte in what is said the other way.
+ */
+function isAskedForToTheByte(direction: Direction, all: Exchange): boolean {
+  const askers = new Set(direction.destinations.map(({ id }) => id));
+  const requests = all.filter(
+    ({ sources, received, sent, moved }) =>
+      received === sent && moved === sent && sent >= MIN_REQUEST_BYTES && sources.every(({ id }) => askers.has(id)),
+  );
+  const asked = new Set(requests.flatMap(({ destinations }) => destinations.map(({ id }) => id)));
+  return asked.size > 0 && direction.sources.every(({ id }) => asked.has(id));
 }
 
 /**

@@ -124,6 +124,14 @@ export const relayCases: readonly RelayCase[] = [
     tolerance: OTHER,
   },
   {
+    name: 'one packet to three, by a thread for each',
+    verdict: 'relay',
+    ...relay('spread', '--copies', '3'),
+    peers: { server: ['{peer}', '{next}', '{third}'].map((port) => listening(port)) },
+    driver: calling(1),
+    tolerance: OTHER,
+  },
+  {
     name: 'one packet to three, who acknowledge it',
     verdict: 'relay',
     ...relay('fan-out', '--copies', '3'),

@@ -31,6 +31,11 @@ const UNPACKED: Overrides = { received: 1_000_000, sent: 2_000_000, receives: 30
 /** Voice of 160 bytes, in no step with what was heard. */
 const SPOKEN: Overrides = { ...HELD, received: 60_000, receives: 375, sends: 375 };
 
+/** A thread that sends in the run in which it receives: each way pays for some of the other, and its lags tell less. */
+const PAID_ACROSS: Overrides = { received: 4_000_000, receives: 140, moved: 2_800_000, auc: 0.87 };
+const PAID_ACROSS_BACK: Overrides = { received: 12_000_000, receives: 480, moved: 10_800_000, auc: 0.79 };
+const PAID_ACROSS_OF_ONE_VOLUME: Overrides = { ...PAID_ACROSS_BACK, received: 4_000_000, moved: 2_800_000 };
+
 const CASES: [string, Overrides[], string][] = [
   ['follows and conserves', [{}], 'relay causal'],
   ['the same both ways', [{}, {}], 'relay causal'],
@@ -41,6 +46,16 @@ const CASES: [string, Overrides[], string][] = [
   ['another thread sends', [THREADS], 'relay causal'],
   ['another thread sends, at times independent flows reach', [{ ...THREADS, auc: 0.89 }], 'none undecided'],
   ['another thread sends at a constant rate', [{ ...THREADS, auc: 0.995, periodic: true }], 'relay causal'],
+  [
+    'another thread sends at a constant rate, sizes that vary as what came',
+    [{ ...THREADS, periodic: true, sizes: RELATED }],
+    'relay causal',
+  ],
+  [
+    'another thread sends at a constant rate, of other sizes',
+    [{ ...THREADS, periodic: true, sizes: UNRELATED }],
+    'none undecided',
+  ],
   ['two clocks of one rate', [{ ...THREADS, periodic: true }], 'none undecided'],
   ['some runs hold both, at constant rate', [{ auc: 0.98, sameRunShare: 0.6, periodic: true }], 'relay causal'],
   ['some runs hold both, lags not short enough', [{ auc: 0.8, sameRunShare: 0.6 }], 'none undecided'],
@@ -51,6 +66,22 @@ const CASES: [string, Overrides[], string][] = [
 
   ['one way follows, the other is near', [{}, WEAK], 'relay causal-one-way'],
   ['one way follows, the other conserves less', [{}, { ...WEAK, sent: 1_150_000 }], 'none undecided'],
+  ['in bulk, each way pays for some of the other', [PAID_ACROSS, PAID_ACROSS_BACK], 'relay crossed'],
+  ['the same, one way ends with less', [{ ...PAID_ACROSS, sent: 3_900_000 }, PAID_ACROSS_BACK], 'none undecided'],
+  ['the same of two like streams', [PAID_ACROSS, PAID_ACROSS_OF_ONE_VOLUME], 'none undecided'],
+  [
+    'the same of two like streams, with little that is mixed',
+    [
+      { ...PAID_ACROSS, moved: 3_500_000 },
+      { ...PAID_ACROSS_OF_ONE_VOLUME, moved: 3_500_000 },
+    ],
+    'relay crossed',
+  ],
+  ['the same, most of it mixed', [{ ...PAID_ACROSS, moved: 1_800_000 }, PAID_ACROSS_BACK], 'none undecided'],
+  ['the same, at times that prove nothing', [{ ...PAID_ACROSS, auc: 0.75 }, PAID_ACROSS_BACK], 'none undecided'],
+  ['the same one way', [PAID_ACROSS], 'none undecided'],
+  ['the same in datagrams', [{ ...PAID_ACROSS, datagrams: true }, PAID_ACROSS_BACK], 'none undecided'],
+  ['the same in small messages', [{ ...PAID_ACROSS, receives: 20_000 }, PAID_ACROSS_BACK], 'none undecided'],
   [
     'one way follows, the other has its own clock',
     [{}, { ...WEAK, periodic: true, sent: 960_000 }],
@@ -210,7 +241,14 @@ t.test('answers that follow weakly, to requests too small to count', async (t) =
     auc: 0.27,
     lagP75Ms: 0.4,
   };
-  const requests = { sources: [client], destinations: [server], received: 30_000, receives: 120, sends: 60 };
+  const requests = {
+    sources: [client],
+    destinations: [server],
+    received: 30_000,
+    sent: 29_900,
+    receives: 120,
+    sends: 60,
+  };
   const ruled = (one: Partial<Direction>, other: Partial<Direction>): string => {
     return rule([makeDirection({ ...answers, ...one }), makeDirection({ ...requests, ...other })]).verdict;
   };
@@ -220,6 +258,24 @@ t.test('answers that follow weakly, to requests too small to count', async (t) =
   t.equal(ruled({}, { auc: 0.7 }), 'none', 'requests that do not follow');
   t.equal(ruled({}, { sources: [makeFlow('3')] }), 'none', "somebody else's");
   t.equal(ruled({}, { sends: 10 }), 'none', 'a few');
+});
+
+t.test('a download that is held, asked for to the byte', async (t) => {
+  const [client, server, other] = [makeFlow('1'), makeFlow('2'), makeFlow('3')];
+  const held = { ...HELD, sources: [server], destinations: [client], received: 4_000_000, receives: 300, sends: 900 };
+  const asked = { sources: [client], destinations: [server], received: 160, receives: 1, sends: 1 };
+  const ruled = (one: Partial<Direction>, request: Partial<Direction>): string => {
+    const { verdict, kind } = rule([makeDirection({ ...held, ...one }), makeDirection({ ...asked, ...request })]);
+    return `${verdict} ${kind}`;
+  };
+  t.equal(ruled({}, {}), 'relay held');
+  t.equal(ruled({}, { received: 161, sent: 160 }), 'none undecided', 'a byte more was said');
+  t.equal(ruled({}, { moved: 150 }), 'none undecided', 'some of it had not been said before');
+  t.equal(ruled({}, { received: 40 }), 'none undecided', 'a request that says nothing');
+  t.equal(ruled({}, { sources: [other] }), 'none undecided', "somebody else's");
+  t.equal(ruled({ sources: [server, other] }, {}), 'none undecided', 'another source that nobody asked');
+  t.equal(ruled({ sent: 3_900_000 }, {}), 'none undecided', 'some is missing');
+  t.equal(ruled({ datagrams: true, sizesByChance: 1 }, {}), 'none undecided', 'datagrams');
 });
 
 t.test('many equal directions all count, however small each one is', async (t) => {

@@ -4,6 +4,7 @@
  *   stream [--spliced] [--rate N]   one connection for each that it accepts; held back to N bytes a second
  *   calls [--own PORT] [--hold MS]  a socket for each caller; beside them, a call of its own with PORT
  *   fan-out --copies N              every packet to N ports; drops what they answer, which is shorter than any packet
+ *   spread --copies N               the same by a thread for each of the N, which only sends
  *   pool [--web]                    requests over two connections that stay; or a web app, which asks a database instead
  *   proxy [--names PORT]            a connection for each request, answers in slices; asks a name server in between
  *   trunk                           one connection carries many, in frames
@@ -208,6 +209,49 @@ static void fan_out(void) {
 }
 
 static struct {
+  struct {
+    char data[PACKET];
+    ssize_t length;
+  } packets[MOST];
+  unsigned count;
+  pthread_mutex_t lock;
+  pthread_cond_t more;
+} feed = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
+
+static void *spread_to(void *argument) {
+  int fd = connected((int)(long)argument);
+  for (unsigned next = 0;; next++) {
+    char data[PACKET];
+    pthread_mutex_lock(&feed.lock);
+    while (feed.count == next)
+      pthread_cond_wait(&feed.more, &feed.lock);
+    ssize_t n = feed.packets[next % MOST].length;
+    memcpy(data, feed.packets[next % MOST].data, n);
+    pthread_mutex_unlock(&feed.lock);
+    count_sent(send(fd, data, n, MSG_NOSIGNAL));
+  }
+  return NULL;
+}
+
+static void spread(void) {
+  int fd = datagram_bind("0.0.0.0", port), copies = option_number(options, "--copies", 2);
+  for (int i = 0; i < copies; i++)
+    start(spread_to, (void *)(long)(to_port + i));
+  ready();
+  for (char data[PACKET];;) {
+    ssize_t n = recv(fd, data, sizeof data, 0);
+    if (n <= 0)
+      continue;
+    count_received(n);
+    pthread_mutex_lock(&feed.lock);
+    memcpy(feed.packets[feed.count % MOST].data, data, n);
+    feed.packets[feed.count++ % MOST].length = n;
+    pthread_cond_broadcast(&feed.more);
+    pthread_mutex_unlock(&feed.lock);
+  }
+}
+
+static struct {
   pthread_mutex_t free;
   int fd;
 } upstreams[2] = {{.free = PTHREAD_MUTEX_INITIALIZER}, {.free = PTHREAD_MUTEX_INITIALIZER}};
@@ -366,7 +410,7 @@ int main(int count, char **arguments) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } kinds[] = {{"stream", pass_streams}, {"calls", pass_calls}, {"fan-out", fan_out}, {"pool", pool},
+  } kinds[] = {{"stream", pass_streams}, {"calls", pass_calls}, {"fan-out", fan_out}, {"spread", spread}, {"pool", pool},
                {"proxy", proxy},   {"trunk", trunk}};
   static sigset_t signals;
   sigemptyset(&signals);
