@@ -74,12 +74,37 @@ static __always_inline struct rl_interface *get_interface(struct net_device *dev
 	return line && same_interface(line, &key) ? line : find_interface(dev, first);
 }
 
-static __always_inline struct skb_shared_info *shared_info(struct sk_buff *skb)
+struct super_packet {
+	__u16 size; /* of a segment's payload; 0: it is a packet like any other */
+	__u16 segments;
+};
+
+static __always_inline struct super_packet read_super_packet(struct sk_buff *skb)
 {
-	void *shared = skb->head + skb->end;
-	if (bpf_rdonly_cast) /* kernel 6.2; without it super-packets count as one */
-		return bpf_rdonly_cast(shared, bpf_core_type_id_kernel(struct skb_shared_info));
-	return NULL;
+	struct skb_shared_info *shared = (void *)(skb->head + skb->end);
+	struct super_packet super = {};
+
+	if (bpf_rdonly_cast) { /* kernel 6.2; costs no call */
+		shared = bpf_rdonly_cast(shared, bpf_core_type_id_kernel(struct skb_shared_info));
+		super.size = shared->gso_size;
+		if (super.size)
+			super.segments = shared->gso_segs;
+	} else {
+		super.size = BPF_CORE_READ(shared, gso_size);
+		super.segments = BPF_CORE_READ(shared, gso_segs);
+	}
+	return super;
+}
+
+/* A byte of a header, wherever that is. */
+static __always_inline __u8 byte_at(const unsigned char *at)
+{
+	__u8 byte = 0;
+
+	if (bpf_rdonly_cast)
+		return *(const __u8 *)bpf_rdonly_cast(at, bpf_core_type_id_kernel(struct ipv6hdr));
+	bpf_probe_read_kernel(&byte, 1, at);
+	return byte;
 }
 
 /* Where the packet's data begins in its buffer; kept 64 bits wide, as the verifier has it for pointers. */
@@ -93,16 +118,16 @@ static __always_inline __u32 data_offset(struct sk_buff *skb)
 /* As segment_header() in wire.bpf.c, where the headers are known to be in the linear part, but not to the verifier. */
 static __always_inline __u32 device_segment_header(const unsigned char *ip_header, struct packet *packet)
 {
-	const unsigned char *head = bpf_rdonly_cast(ip_header, bpf_core_type_id_kernel(struct ipv6hdr));
+	__u8 first = byte_at(ip_header);
 	__u32 ip = IPV6_HEADER;
 	__u32 at = IPV6_HEADER;
 	__u8 next;
 
-	if (head[0] >> 4 == 4) {
-		at = ip = (head[0] & 0xf) * 4;
-		next = head[9];
+	if (first >> 4 == 4) {
+		at = ip = (first & 0xf) * 4;
+		next = byte_at(ip_header + 9);
 	} else {
-		next = head[6];
+		next = byte_at(ip_header + 6);
 		if (next == IPPROTO_HOPOPTS) {
 			packet->bytes -= JUMBO_OPTION;
 			at += JUMBO_OPTION;
@@ -111,8 +136,7 @@ static __always_inline __u32 device_segment_header(const unsigned char *ip_heade
 	}
 	if (next != IPPROTO_TCP)
 		return ip + UDP_HEADER;
-	const unsigned char *tcp = bpf_rdonly_cast(ip_header + at, bpf_core_type_id_kernel(struct tcphdr));
-	return ip + (tcp[12] >> 4) * 4;
+	return ip + (byte_at(ip_header + at + 12) >> 4) * 4;
 }
 
 static __always_inline bool has_tag(struct sk_buff *skb)
@@ -137,8 +161,7 @@ static __always_inline struct packet count_device(struct sk_buff *skb, struct rl
 	struct packet packet = {.bytes = length - link_header, .packets = 1};
 	__be16 protocol = skb->protocol;
 	__u64 tag = has_tag(skb) ? 4 : 0; /* carried beside the packet, yet counted by the driver */
-	struct skb_shared_info *shared = shared_info(skb);
-	__u16 gso_size = shared ? shared->gso_size : 0;
+	struct super_packet super = read_super_packet(skb);
 
 	d->device_bytes += length + tag;
 	d->device_packets += 1;
@@ -148,9 +171,9 @@ static __always_inline struct packet count_device(struct sk_buff *skb, struct rl
 		d->non_ip.packets += 1;
 		return packet;
 	}
-	if (gso_size) {
+	if (super.size) {
 		__u32 header = device_segment_header(network, &packet);
-		segment(&packet, header, gso_size, shared->gso_segs);
+		segment(&packet, header, super.size, super.segments);
 	}
 	d->segmented_bytes += packet.bytes + packet.packets * (link_header + tag);
 	d->ip.bytes += packet.bytes;
@@ -269,10 +292,10 @@ int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location, enum skb_drop_reaso
 		return 0;
 
 	struct packet packet = {.bytes = skb->len - (__u32)(skb->network_header - data_offset(skb)), .packets = 1};
-	struct skb_shared_info *shared = shared_info(skb);
-	if (shared && shared->gso_size) {
+	struct super_packet super = read_super_packet(skb);
+	if (super.size) {
 		__u32 header = device_segment_header(skb->head + skb->network_header, &packet);
-		segment(&packet, header, shared->gso_size, shared->gso_segs);
+		segment(&packet, header, super.size, super.segments);
 	}
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct rl_process *p = s ? get_process(s->owner) : NULL;
