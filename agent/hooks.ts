@@ -100,6 +100,7 @@ const CALLS: readonly Hook[] = Object.entries({
   'payload that is sent by AF_PACKET is not counted': ['packet_sendmsg'],
   'payload received other than by TCP over IPv4 is not counted': ['inet_recvmsg'],
   'payload received other than by TCP over IPv6 is not counted': ['inet6_recvmsg'],
+  'payload received by raw sockets over IPv6 is not counted': ['sock_common_recvmsg'],
   'payload received by AF_PACKET is not counted': ['packet_recvmsg'],
   'relays whose halves speak over a Unix socket are not found': [
     'unix_stream_sendmsg',

@@ -29,6 +29,7 @@ COUNT_SENDMSG(unix_stream_sendmsg)
 COUNT_SENDMSG(unix_dgram_sendmsg)
 COUNT_RECVMSG(inet_recvmsg)
 COUNT_RECVMSG(inet6_recvmsg)
+COUNT_RECVMSG(sock_common_recvmsg) /* raw and ping sockets over IPv6 */
 COUNT_RECVMSG(packet_recvmsg)
 COUNT_RECVMSG(unix_stream_recvmsg)
 COUNT_RECVMSG(unix_dgram_recvmsg)
