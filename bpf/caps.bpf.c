@@ -314,7 +314,9 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 		}
 		if (answer != HELD)
 			continue;
-		charged |= 1U << place;
+		/* Always 0, which the verifier can't know: it would follow every combination of policies that have been charged. */
+		__u32 unknown = get_limit(policy)->rate_bytes_per_second >> 63;
+		charged |= 1U << (place + unknown);
 		if (parcel.is_stream && direction == RL_TX && !held->pacing)
 			policy->unpaced++;
 	}

@@ -27,7 +27,7 @@ struct parcel {
 	__u32 unit;     /* the least that its flow sends at a time, as far as it shows; 0: unknown */
 	bool is_stream; /* TCP */
 	bool begins;    /* a SYN without an acknowledgement */
-	bool ends;      /* FIN or RST: nothing new follows */
+	__u8 ends;      /* FIN or RST: nothing new follows; a bool would be two ways for the verifier */
 };
 
 static __always_inline __u64 cost_of(__u64 bytes, __u64 cost)
