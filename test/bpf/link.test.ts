@@ -1,12 +1,13 @@
 import { closeSync, constants, openSync, rmSync } from 'node:fs';
 import t from 'tap';
+import { findCgroupRoot } from '../../agent/mounts.ts';
 import { enableStats, listLinks, listMaps, listPrograms } from '../../bpf/info.ts';
 import { BpfLink } from '../../bpf/link.ts';
 import { BpfObject } from '../../bpf/object.ts';
 import { compile } from './compile.ts';
 import { connectTo, FREE_PORT } from './connect.ts';
 
-const CGROUP = '/sys/fs/cgroup/unified';
+const CGROUP = findCgroupRoot();
 const connects = compile('connects');
 const iterators = compile('iterators');
 

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { findCgroupRoot } from '../../agent/mounts.ts';
 import { BpfObject } from '../../bpf/object.ts';
 import { RingBuffer, type RingMemory } from '../../bpf/ring-buffer.ts';
 import { compile } from './compile.ts';
@@ -129,7 +130,7 @@ t.test('what a BPF program submits arrives, what it discards does not', async (t
     only: ['connect4'],
     globals: { watched_port: FREE_PORT },
   }).load();
-  using _link = object.program('connect4').attachCgroup('/sys/fs/cgroup/unified');
+  using _link = object.program('connect4').attachCgroup(findCgroupRoot());
   using ring = RingBuffer.open(object.map('events'));
   const ports: number[] = [];
   const connects: bigint[] = [];
@@ -152,7 +153,7 @@ t.test('a full ring keeps what it has; the program counts what it lost', async (
     only: ['connect4'],
     globals: { watched_port: FREE_PORT },
   }).load();
-  using _link = object.program('connect4').attachCgroup('/sys/fs/cgroup/unified');
+  using _link = object.program('connect4').attachCgroup(findCgroupRoot());
   using ring = RingBuffer.open(object.map('events'));
   using globals = object.map('.bss').mmap();
   using data = object.map('.data').mmap();
