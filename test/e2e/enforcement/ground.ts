@@ -130,12 +130,14 @@ export class EnforcementGround implements AsyncDisposable {
 
   /** The kernel's record of a process, once it has touched the network. */
   async process(pid: number): Promise<ProcessSlot> {
-    const view = new DataView(this.accounting.processes.buffer);
+    const { processes } = this.accounting;
     for (const end = Date.now() + 5000; Date.now() < end; await sleep(10)) {
       for (const [key, value] of this.accounting.map('process_slots').entries()) {
         if (key.readUInt32LE(RL_PROCESS_KEY_OFFSET.tgid) !== pid) continue;
         const slot = value.readUInt32LE(0);
-        return { slot, generation: view.getUint32(slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation, true) };
+        processes.reach(slot + 1);
+        const at = slot * RL_PROCESS_SIZE + RL_PROCESS_OFFSET.generation;
+        return { slot, generation: new DataView(processes.buffer).getUint32(at, true) };
       }
     }
     throw new Error(`process ${pid} has not touched the network`);
