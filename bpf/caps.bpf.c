@@ -68,15 +68,14 @@ static __always_inline bool has_allowance(struct rl_allowance *a, struct rl_shar
 	return below_share && (__s64)(used - now) < (__s64)(starves ? SECOND_NS : DEBT_NS);
 }
 
-static __always_inline void use_allowance(struct rl_allowance *a, struct rl_share *own, enum rl_direction direction,
-					  const struct parcel *parcel, __u64 cost, __u64 owed)
+static __always_inline void use_allowance(struct rl_allowance *a, struct rl_share *own, const struct parcel *parcel,
+					  __u64 cost, __u64 owed)
 {
 	__u64 used = own->used_until_ns;
-	bool by_window = direction == RL_RX && parcel->is_stream;
-	__u64 earliest = parcel->now - (by_window ? OWN_WINDOW_NS : OWN_BUCKET_NS);
+	__u64 earliest = parcel->now - OWN_BUCKET_NS;
 	__u64 own_cost = cost_of(parcel->payload, a->fair_cost);
 
-	if ((__s64)(earliest - used) > 0)
+	if (!parcel->by_window && (__s64)(earliest - used) > 0) /* else window_of() sees to it */
 		used = earliest;
 	own->used_until_ns = used + own_cost;
 	__sync_fetch_and_add(&a->used_until_ns, cost_of(parcel->payload, cost) + owed);
@@ -101,6 +100,7 @@ static __always_inline bool read_headers(struct __sk_buff *skb, enum rl_protocol
 		if (tcp + 20 > end)
 			return false;
 		parcel->begins = (tcp[13] & TCP_SYN_ACK) == TCP_SYN;
+		parcel->caller = tcp[0] << 8 | tcp[1];
 		parcel->ends = tcp[13] & TCP_FIN_RST;
 		header += (tcp[12] >> 4) * 4;
 	} else if (protocol == RL_UDP) {
@@ -222,8 +222,25 @@ static __always_inline int ask_policy(struct rl_policy *policy, struct rl_share 
 		return REFUSED;
 	}
 	__u64 owed = ruling && ruling->owed_bytes ? cost_before_ruling(ruling, limit->cost) : 0;
-	use_allowance(a, own, direction, parcel, limit->cost, owed);
+	use_allowance(a, own, parcel, limit->cost, owed);
 	return HELD;
+}
+
+/*
+ * For sockops, which is asked next, on this CPU, what window the connection begins with: it is given a request that has
+ * no storage, and does not say whose it is.
+ */
+static __noinline int note_call(struct bpf_sock *sk, __u64 held_to, __u16 caller)
+{
+	__u32 zero = 0;
+	struct rl_call *call = bpf_map_lookup_elem(&last_call, &zero);
+
+	if (!call || !sk)
+		return 0;
+	call->held_to = held_to;
+	call->local_port = sk->src_port;
+	call->remote_port = caller;
+	return 0;
 }
 
 /* A FIN or a reset that passed: the policies count the flow no more. */
@@ -264,6 +281,8 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 	bool greets = s->protocol == RL_UDP && direction == RL_RX && !sk->dst_port;
 	if ((parcel.begins || greets) && is_refused(skb, s, held_to, direction))
 		return DROP;
+	if (parcel.begins && direction == RL_RX)
+		note_call(sk, held_to, parcel.caller);
 	if (!parcel.payload) {
 		if (parcel.ends)
 			end_flow(skb, held_to, direction);
@@ -271,6 +290,7 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 	}
 	/* What TCP sends carries the time at which it left; for the rest a tick is near enough. */
 	parcel.now = direction == RL_TX && parcel.is_stream ? skb->tstamp : 0;
+	parcel.by_window = direction == RL_RX && parcel.is_stream;
 	parcel.unit = skb->gso_size ? 2 * skb->gso_size : parcel.payload;
 	struct rl_held *held = bpf_sk_storage_get(&held_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!held) {

@@ -117,7 +117,16 @@ struct rl_held {
 	__u32 clamp;      /* of the congestion window; 0: none */
 	__u32 window;     /* TCP_WINDOW_CLAMP that we have set; 0: none */
 	__u32 own_window; /* what it was before */
-	__u32 is_wide;    /* its congestion window is from before the clamp, and greater */
+	__u16 is_wide;    /* its congestion window is from before the clamp, and greater */
+	__u16 has_asked;  /* its sender has had to ask for a window that was closed */
+	__u32 offered_ms; /* when a window was offered last, modulo 2^32 */
+};
+
+/* Who calls a listener that policies hold, from its SYN to the making of its request. */
+struct rl_call {
+	__u64 held_to; /* as rl_process.policies */
+	__u16 local_port;
+	__u16 remote_port;
 	__u32 reserved;
 };
 

@@ -14,8 +14,11 @@
 #define DEBT_NS 350000000ULL
 /* How much of its own share a flow may save up. */
 #define OWN_BUCKET_NS 20000000ULL
-/* What is received: also what its window may offer, to a sender that asks again every 200 ms. */
-#define OWN_WINDOW_NS 400000000ULL
+/*
+ * What is received: also what its window may offer. A sender that has used it up asks again after 200 ms and some ticks,
+ * and once more: it is the answer to the second question that offers what was saved (windows.bpf.h).
+ */
+#define OWN_WINDOW_NS 450000000ULL
 #define EPOCH_MIN_NS 100000000ULL
 #define SECOND_NS 1000000000ULL
 #define NOMINAL_SEGMENT 1448
@@ -26,7 +29,9 @@ struct parcel {
 	__u32 payload;
 	__u32 unit;     /* the least that its flow sends at a time, as far as it shows; 0: unknown */
 	bool is_stream; /* TCP */
-	bool begins;    /* a SYN without an acknowledgement */
+	bool by_window; /* TCP received: held by what is offered, some time before it comes */
+	__u16 caller;   /* of a SYN without an acknowledgement: its source port */
+	bool begins;    /* such a SYN */
 	__u8 ends;      /* FIN or RST: nothing new follows; a bool would be two ways for the verifier */
 };
 
@@ -167,9 +172,9 @@ __noinline int join(struct rl_allowance *a, struct rl_share *own, const struct p
 	__s32 present = __sync_fetch_and_add(&a->present_flows, 1);
 	if (parcel->is_stream)
 		__sync_fetch_and_add(&a->present_streams, 1);
-	/* Connections that come and go leave the bucket full: nobody has to give way. */
+	/* Connections that come and go leave the bucket full: nobody has to give way. Not so where all may offer at once. */
 	__s64 level = (__s64)(parcel->now - a->used_until_ns);
-	if (level > (__s64)FULL_NS)
+	if (level > (__s64)FULL_NS && !parcel->by_window)
 		return 0;
 	__u64 fair = a->fair_rate;
 	if (present < 0)

@@ -163,6 +163,26 @@ export function readRlAllowance(view: DataView, offset: number): RlAllowance {
   };
 }
 
+/** `struct rl_call`, 16 bytes. */
+export interface RlCall {
+  readonly heldTo: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+export const RL_CALL_SIZE = 16;
+export const RL_CALL_OFFSET = {
+  heldTo: 0,
+  localPort: 8,
+  remotePort: 10,
+} as const;
+export function readRlCall(view: DataView, offset: number): RlCall {
+  return {
+    heldTo: readU64(view, offset),
+    localPort: view.getUint16(offset + 8, true),
+    remotePort: view.getUint16(offset + 10, true),
+  };
+}
+
 /** `struct rl_datagram_peer`, 20 bytes. */
 export interface RlDatagramPeer {
   readonly address: Uint8Array;
@@ -376,6 +396,8 @@ export interface RlHeld {
   readonly window: number;
   readonly ownWindow: number;
   readonly isWide: number;
+  readonly hasAsked: number;
+  readonly offeredMs: number;
 }
 export const RL_HELD_SIZE = 160;
 export const RL_HELD_OFFSET = {
@@ -386,6 +408,8 @@ export const RL_HELD_OFFSET = {
   window: 144,
   ownWindow: 148,
   isWide: 152,
+  hasAsked: 154,
+  offeredMs: 156,
 } as const;
 export function readRlHeld(view: DataView, offset: number): RlHeld {
   return {
@@ -395,7 +419,9 @@ export function readRlHeld(view: DataView, offset: number): RlHeld {
     clamp: view.getUint32(offset + 140, true),
     window: view.getUint32(offset + 144, true),
     ownWindow: view.getUint32(offset + 148, true),
-    isWide: view.getUint32(offset + 152, true),
+    isWide: view.getUint16(offset + 152, true),
+    hasAsked: view.getUint16(offset + 154, true),
+    offeredMs: view.getUint32(offset + 156, true),
   };
 }
 
@@ -1107,6 +1133,7 @@ export interface RlSocket {
   readonly copiedValid: number;
   readonly urgentValid: number;
   readonly beforeUrgent: number;
+  readonly callbacks: number;
   readonly outgo: RlOutgo;
   readonly peerFlow: number;
   readonly pending: readonly RlWire[];
@@ -1135,6 +1162,7 @@ export const RL_SOCKET_OFFSET = {
   copiedValid: 76,
   urgentValid: 77,
   beforeUrgent: 78,
+  callbacks: 79,
   outgo: 80,
   peerFlow: 144,
   pending: 152,
@@ -1163,6 +1191,7 @@ export function readRlSocket(view: DataView, offset: number): RlSocket {
     copiedValid: view.getUint8(offset + 76),
     urgentValid: view.getUint8(offset + 77),
     beforeUrgent: view.getUint8(offset + 78),
+    callbacks: view.getUint8(offset + 79),
     outgo: readRlOutgo(view, offset + 80),
     peerFlow: readU64(view, offset + 144),
     pending: readArray(2, (i) => readRlWire(view, offset + 152 + i * 16)),
@@ -1494,6 +1523,16 @@ export const layouts: readonly Layout[] = [
     },
   },
   {
+    struct: 'rl_call',
+    size: 16,
+    fields: {
+      held_to: [0, 'u64'],
+      local_port: [8, 'u16'],
+      remote_port: [10, 'u16'],
+      reserved: [12, 'u32'],
+    },
+  },
+  {
     struct: 'rl_datagram_peer',
     size: 20,
     fields: {
@@ -1589,8 +1628,9 @@ export const layouts: readonly Layout[] = [
       clamp: [140, 'u32'],
       window: [144, 'u32'],
       own_window: [148, 'u32'],
-      is_wide: [152, 'u32'],
-      reserved: [156, 'u32'],
+      is_wide: [152, 'u16'],
+      has_asked: [154, 'u16'],
+      offered_ms: [156, 'u32'],
     },
   },
   {
@@ -1919,7 +1959,7 @@ export const layouts: readonly Layout[] = [
       copied_valid: [76, 'u8'],
       urgent_valid: [77, 'u8'],
       before_urgent: [78, 'u8'],
-      reserved: [79, 'u8'],
+      callbacks: [79, 'u8'],
       outgo: [80, 'struct rl_outgo'],
       peer_flow: [144, 'u64'],
       pending: [152, 'struct rl_wire[2]'],

@@ -3,9 +3,10 @@
  * How fast may this TCP connection go? Each connection that a rate policy holds is paced to the policy's fair rate,
  * with a congestion window to match, so that nothing has to be dropped. TCP's own pacing needs no fq.
  *
- * Hooks:  sockops on the root cgroup: connections as they are established, and at each round trip of those that are
- *         held; attached while a rate policy is installed. iter/tcp, on request, in one network namespace at a time:
- *         those that were there before, and those that no policy holds any more.
+ * Hooks:  sockops on the root cgroup: sockets that are about to connect or listen, connections as they are
+ *         established, and at each round trip of those that are held; attached while a rate policy is installed.
+ *         iter/tcp, on request, in one network namespace at a time: those that were there before, and those that no
+ *         policy holds any more.
  * Cost:   some 150 ns an acknowledgement of a connection that is held; nothing for others once they are established.
  * Blind:  a connection whose rate is changed waits out the pause that it has begun under the old one.
  */
@@ -56,7 +57,7 @@ __noinline __u32 wanted_callbacks(struct rl_socket *s)
 		__u32 flags = policy->flags;
 		if (flags & (RL_POLICY_SENT | RL_POLICY_QUOTA_THROTTLE))
 			wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
-		if (flags & RL_POLICY_RECEIVED || (flags & RL_POLICY_QUOTA_THROTTLE && !(flags & RL_POLICY_RELAY)))
+		if (flags & (RL_POLICY_RECEIVED | RL_POLICY_QUOTA_THROTTLE) && !(flags & RL_POLICY_RELAY))
 			wanted |= BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
 	}
 	return wanted;
@@ -112,7 +113,7 @@ static __always_inline bool is_near(__u64 a, __u64 b, __u32 shift)
 /* A connection that is established counts as active at once: the others make room before it has sent anything. */
 static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held, enum rl_direction direction)
 {
-	struct parcel parcel = {.now = bpf_ktime_get_ns(), .is_stream = true};
+	struct parcel parcel = {.now = bpf_ktime_get_ns(), .is_stream = true, .by_window = direction == RL_RX};
 	__u64 held_to = held_to_by_owner(s);
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		struct rl_policy *policy = policy_at(held_to, place);
@@ -127,7 +128,25 @@ static __always_inline void count_flow(struct rl_socket *s, struct rl_held *held
 	}
 }
 
-#define CALLBACKS (BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+/* A connection's callbacks are one for all programs: what another one has asked for is left as it is. */
+static __always_inline __u32 callbacks_for(struct rl_socket *s, __u32 flags, __u32 wanted)
+{
+	__u32 added = wanted & ~flags, dropped = s->callbacks & ~wanted;
+
+	s->callbacks = (s->callbacks | added) & wanted;
+	return (flags | added) & ~dropped;
+}
+
+/* What holds for the listener whose request this is: hold_packet() has just seen its SYN. */
+static __always_inline __u64 held_to_by_call(struct bpf_sock_ops *ctx)
+{
+	__u32 zero = 0;
+	struct rl_call *call = bpf_map_lookup_elem(&last_call, &zero);
+
+	if (!call || call->local_port != ctx->local_port || call->remote_port != bpf_ntohl(ctx->remote_port))
+		return 0;
+	return call->held_to;
+}
 
 SEC("sockops")
 int hold_connections(struct bpf_sock_ops *ctx)
@@ -136,19 +155,36 @@ int hold_connections(struct bpf_sock_ops *ctx)
 	bool established = op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB || op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	bool offers = op == BPF_SOCK_OPS_HDR_OPT_LEN_CB && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS;
 
-	if (!established && !offers && op != BPF_SOCK_OPS_RTT_CB)
+	bool prepares = op == BPF_SOCK_OPS_TCP_CONNECT_CB || op == BPF_SOCK_OPS_TCP_LISTEN_CB;
+	bool begins = op == BPF_SOCK_OPS_RWND_INIT;
+
+	if (!established && !offers && !prepares && !begins && op != BPF_SOCK_OPS_RTT_CB)
 		return 1;
 	struct bpf_sock *sk = ctx->sk;
+	if (begins) {
+		__u32 window = first_window(sk ? held_to_by_owner(bpf_sk_storage_get(&sockets, sk, 0, 0)) : held_to_by_call(ctx));
+		if (window)
+			ctx->reply = window;
+		return 1;
+	}
 	struct rl_socket *s = sk ? bpf_sk_storage_get(&sockets, sk, 0, 0) : NULL;
 	if (!s)
 		return 1;
 	__u32 wanted = wanted_callbacks(s);
+	if (prepares) {
+		struct rl_held *held = NULL;
+		if (wanted & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+			held = bpf_sk_storage_get(&held_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (held)
+			LIMIT_SCALE(ctx, held);
+		return 1;
+	}
 	/* Accepted and not touched yet: it may become another process's. */
 	if (s->claim == RL_CLAIM_LISTENER)
 		wanted |= BPF_SOCK_OPS_RTT_CB_FLAG;
-	__u32 flags = ctx->bpf_sock_ops_cb_flags;
-	if ((flags & CALLBACKS) != wanted)
-		bpf_sock_ops_cb_flags_set(ctx, (flags & ~CALLBACKS) | wanted);
+	__u32 flags = ctx->bpf_sock_ops_cb_flags, next = callbacks_for(s, flags, wanted);
+	if (next != flags)
+		bpf_sock_ops_cb_flags_set(ctx, next);
 	if (established && !wanted)
 		return 1;
 	__u64 pace = offers ? 0 : pace_of(s);
@@ -198,14 +234,22 @@ int pace_connections(struct bpf_iter__tcp *ctx)
 		struct rl_process *p = get_process(s->owner);
 		bool is_known = p && s->owner != KERNEL_SLOT && p->generation == s->owner_generation;
 		note_listener(s, is_known ? p->policies : 0, common->skc_net.net->ns.inum, common->skc_num, true);
+		bool has_window = wanted_callbacks(s) & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+		struct rl_held *held =
+			bpf_sk_storage_get(&held_sockets, tp, 0, has_window ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+		if (held && has_window)
+			LIMIT_SCALE(tp, held);
+		else if (held)
+			WITHDRAW(tp, held);
 		return 0;
 	}
 	int flags = 0;
 	if (bpf_getsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags)))
 		flags = 0;
 	__u32 wanted = wanted_callbacks(s);
-	if ((flags & CALLBACKS) != wanted)
-		SET(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, (flags & ~CALLBACKS) | wanted);
+	__u32 next = callbacks_for(s, flags, wanted);
+	if (next != (__u32)flags)
+		SET(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, next);
 	__u64 pace = wanted ? pace_of(s) : 0;
 	bool has_window = wanted & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
 	struct rl_held *held =

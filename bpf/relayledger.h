@@ -330,7 +330,7 @@ struct rl_socket {
 	__u8 copied_valid;
 	__u8 urgent_valid;
 	__u8 before_urgent; /* TCP: the next byte to read is an urgent one */
-	__u8 reserved;
+	__u8 callbacks; /* BPF_SOCK_OPS_*_CB_FLAG that we have asked for, and nobody before */
 	struct rl_outgo outgo;
 	__u64 peer_flow; /* unconnected UDP: its flow with that peer */
 	struct rl_wire pending[RL_DIRECTIONS]; /* packets that wait for an owner */

@@ -7,24 +7,67 @@
  *
  * Kernel facts: a window that was offered is never taken back (RFC 9293, 3.8.6); TCP_WINDOW_CLAMP goes no lower than
  * half of SOCK_MIN_RCVBUF, some 1,150 bytes, and what is offered is rounded up to the window's scale. Where that makes
- * a segment (scale 10 and more), a LAN's sender never has to wait, and caps.bpf.c drops beyond the allowance.
+ * a segment, a LAN's sender never has to wait. From 6.16 on the scale is 10 (tcp_rmem of 32 MB): connections that begin
+ * under such a policy, and listeners, get a scale of 8. Of those with 9 and more from before caps.bpf.c drops what is
+ * beyond the allowance.
  */
+
+/* The clamp that a connection begins with decides on its scale: this one's is 8, and all that it will ever offer. */
+#define WIDEST_WINDOW ((1 << 24) - 1)
+/* What the kernel takes for none where it works out a scale: a listener can't be given back none itself. */
+#define NO_WINDOW_CLAMP (65535 << 14)
 
 /* What a new connection has saved up. */
 #define FIRST_WINDOW_NS 50000000ULL
 
-/* From here on a path is long: its sender hears of what has been saved before its timer would make it ask. */
-#define LONG_PATH_US 10000
+/* No sender asks sooner. */
+#define LEAST_ASK_MS 190
 
 /*
- * How much of its share a connection may save up. On a long path four round trips, as more would come as a burst, but
- * no less than two segments: a window below one closes.
+ * How much of its share a connection may save up. Where a round trip's share is two segments and more, there is always
+ * something under way, and its acknowledgement offers the next: four round trips, as more would come as a burst. Below
+ * that, and where a sender had to ask nevertheless, as the round trip was less than we knew, the window closes: what is
+ * saved until the sender has asked twice has to be enough for as long. It asks by its own timers, which are longer by a
+ * round trip.
  */
-static __always_inline __u64 longest_window_ns(struct rl_allowance *a, __u32 srtt_us)
+static __always_inline __u64 longest_window_ns(struct rl_allowance *a, struct rl_held *held, __u32 srtt_us)
 {
-	__u64 ns = srtt_us * 4000ULL, least = cost_of(2 * NOMINAL_SEGMENT, a->fair_cost);
-	ns = ns < least ? least : ns;
-	return srtt_us < LONG_PATH_US || ns > OWN_WINDOW_NS ? OWN_WINDOW_NS : ns;
+	__u64 round_trip = srtt_us * 1000ULL;
+	if (held->has_asked || round_trip < cost_of(2 * NOMINAL_SEGMENT, a->fair_cost))
+		return OWN_WINDOW_NS + 2 * round_trip;
+	return 4 * round_trip < OWN_WINDOW_NS ? 4 * round_trip : OWN_WINDOW_NS;
+}
+
+/*
+ * A sender begins with so many segments: a first window beyond them is of no use to it. Below two it would cut its
+ * segments to half of the greatest window that it has seen, and have room for one where it should wait.
+ */
+#define FIRST_SEGMENTS 10
+#define LEAST_SEGMENTS 2
+
+/* The segments that a connection may offer before anything has come, 0 for any number. */
+__noinline __u32 first_window(__u64 held_to)
+{
+	__u32 window = 0;
+
+	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
+		struct rl_policy *policy = policy_at(held_to, place);
+		if (!policy)
+			break;
+		if (!limits(policy, RL_RX) || policy->flags & RL_POLICY_RELAY)
+			continue;
+		__u64 rate = get_limit(policy)->rate_bytes_per_second;
+		struct rl_allowance *a = &policy->allowances[RL_RX];
+		if (!rate)
+			continue;
+		if (a->limit_rate != rate)
+			begin_allowance(a, rate, bpf_ktime_get_ns());
+		__u64 segments = a->fair_rate * FIRST_WINDOW_NS / SECOND_NS / NOMINAL_SEGMENT;
+		segments = segments > FIRST_SEGMENTS ? FIRST_SEGMENTS : segments < LEAST_SEGMENTS ? LEAST_SEGMENTS : segments;
+		if (!window || segments < window)
+			window = segments;
+	}
+	return window;
 }
 
 /* What the policies let a connection offer; 0xffffffff where none does. */
@@ -36,6 +79,10 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 	if (!held)
 		return window;
 	__u64 now = bpf_ktime_get_ns();
+	__u32 now_ms = now / 1000000;
+	if (held->window && held->window < NOMINAL_SEGMENT && now_ms - held->offered_ms >= LEAST_ASK_MS)
+		held->has_asked = 1;
+	held->offered_ms = now_ms;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
@@ -54,7 +101,7 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 		__s64 saved = (__s64)(now - own->used_until_ns);
 		if (saved < 0)
 			saved = 0;
-		__s64 longest = longest_window_ns(a, srtt_us);
+		__s64 longest = longest_window_ns(a, held, srtt_us);
 		if (saved > longest) {
 			saved = longest;
 			own->used_until_ns = now - longest;
@@ -87,6 +134,18 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 			__u32 least = offer > 1 ? offer : 1; \
 			SET(context, SOL_TCP, TCP_WINDOW_CLAMP, least); \
 			(held)->window = least; \
+		} \
+	})
+
+/* For a socket that is about to connect, or listens: what it accepts inherits the clamp. */
+#define LIMIT_SCALE(context, held) \
+	({ \
+		int stands = 0; \
+		bpf_getsockopt(context, SOL_TCP, TCP_WINDOW_CLAMP, &stands, sizeof(stands)); \
+		if (!stands || stands > WIDEST_WINDOW) { \
+			SET(context, SOL_TCP, TCP_WINDOW_CLAMP, WIDEST_WINDOW); \
+			(held)->own_window = stands ? stands : NO_WINDOW_CLAMP; \
+			(held)->window = WIDEST_WINDOW; \
 		} \
 	})
 

@@ -188,12 +188,13 @@ static __noinline int note_sender(struct __sk_buff *skb, struct rl_socket *s)
 	return 0;
 }
 
-enum { PASS_OWNED = -1 };
+enum { PASS_OWNED = -1, WAITS = 2 };
 
 /*
  * A packet of a socket that has no owner, or has its listener's. Returns what the hook is to answer, or PASS_OWNED where
  * the packet is the owner's after all: it came to the listener itself, or is the first of an MPTCP subflow. PASS_OWNED
- * less a slot where a policy may hold that process, whose subflow it is.
+ * less a slot where a policy may hold that process, whose subflow it is. WAITS where it is not counted yet, as policies
+ * of the listener's process may hold it: until it is touched, a connection is held as the process's that it came to.
  */
 static __noinline int count_unowned(struct __sk_buff *skb, struct rl_socket *s, enum rl_direction direction, __u64 bytes,
 				    __u64 packets)
@@ -211,6 +212,9 @@ static __noinline int count_unowned(struct __sk_buff *skb, struct rl_socket *s, 
 			claim(s, slot, p, RL_CLAIM_TOUCHED);
 			return PASS_OWNED;
 		}
+		struct rl_process *listener = get_process(s->owner);
+		if (listener && listener->generation == s->owner_generation && listener->policies)
+			return WAITS;
 		wait_for_owner(s, direction, bytes, packets);
 	} else if (slot != KERNEL_SLOT && p) {
 		if (p->policies && s)
@@ -239,13 +243,13 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 	int answer = PASS_OWNED;
 	if (unlikely(!s || s->owner == KERNEL_SLOT || s->claim == RL_CLAIM_LISTENER)) {
 		answer = count_unowned(skb, s, direction, packet.bytes, packet.packets);
-		if (answer > PASS_OWNED || !s)
+		if (answer == PASS || !s)
 			return PASS;
 	}
 	if (direction == RL_RX && unlikely(s->nameless))
 		note_sender(skb, s);
-	struct rl_process *p = get_process(answer == PASS_OWNED ? s->owner : PASS_OWNED - answer);
-	if (unlikely(!p || (answer == PASS_OWNED && p->generation != s->owner_generation))) {
+	struct rl_process *p = get_process(answer < PASS_OWNED ? PASS_OWNED - answer : s->owner);
+	if (unlikely(!p || (answer >= PASS_OWNED && p->generation != s->owner_generation))) {
 		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
 		return PASS;
 	}
@@ -254,7 +258,10 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction
 		verdict = hold_packet(skb, s, p->policies, direction);
 	if (unlikely(!(verdict & PASS))) /* it never crosses the IP layer */
 		return direction == RL_TX ? verdict : DROP;
-	count_wire(p, direction, packet.bytes, packet.packets);
+	if (unlikely(answer == WAITS))
+		wait_for_owner(s, direction, packet.bytes, packet.packets);
+	else
+		count_wire(p, direction, packet.bytes, packet.packets);
 	return direction == RL_TX ? verdict : PASS;
 }
 
