@@ -37,6 +37,7 @@ export interface AuditEntry {
   result: string;
   /** Why it was forced. */
   reason: string | null;
+  /** What was asked; of what was refused the `message` too, in words. */
   detail: Record<string, unknown>;
 }
 

@@ -51,7 +51,7 @@ export interface Control {
   disconnect(request: DisconnectRequest & Force, actor: Actor): Disconnected;
   kill(request: KillRequest & Force, actor: Actor): KillResult;
   /** Notes that somebody was turned away who is known. */
-  refuse(target: string, code: string, actor: Actor): void;
+  refuse(target: string, problem: { code: string; message: string }, actor: Actor): void;
   meaningOf(name: string): NameMeaning;
   audit(): AuditEntry[];
   history(query: HistoryQuery): History;
@@ -150,8 +150,8 @@ export class HostControl implements Control {
     return this.#audited('kill', target, { forced, reason }, actor, kill, { signal });
   }
 
-  refuse(target: string, code: string, actor: Actor): void {
-    this.#options.audit.record({ actor, action: 'access', target, result: code });
+  refuse(target: string, { code, message }: { code: string; message: string }, actor: Actor): void {
+    this.#options.audit.record({ actor, action: 'access', target, result: code, detail: { message } });
   }
 
   meaningOf(name: string): NameMeaning {
@@ -206,8 +206,9 @@ export class HostControl implements Control {
     try {
       result = work();
     } catch (error) {
-      const code = (error as { code?: unknown }).code;
-      audit.record({ actor, action, target, ...said, result: typeof code === 'string' ? code : 'failed' });
+      const { code, message } = error as { code?: unknown; message: string };
+      const result = typeof code === 'string' ? code : 'failed';
+      audit.record({ actor, action, target, ...said, detail: { ...said.detail, message }, result });
       throw error;
     }
     audit.record({ actor, action, target, ...said, detail: { ...said.detail, ...outcome(result) }, result: 'done' });

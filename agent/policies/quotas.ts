@@ -142,8 +142,8 @@ export class Quotas {
       killer.kill({ pid, signal: 'SIGTERM', startedAtMs, executable: undefined, forced }, []);
       audit.record({ ...entry, result: 'done' });
     } catch (error) {
-      const { code } = error as { code?: string };
-      audit.record({ ...entry, result: code ?? 'failed' });
+      const { code, message } = error as { code?: string; message: string };
+      audit.record({ ...entry, detail: { policy, message }, result: code ?? 'failed' });
     }
   }
 }

@@ -30,7 +30,8 @@ export function controllerOnly(control: Control): (request: FastifyRequest) => P
     } catch (error) {
       const code = errorCode(error);
       if (code === 'control-not-permitted') {
-        control.refuse(`${request.method} ${request.url.split('?', 1)[0] ?? ''}`, code, actorOf(request));
+        const target = `${request.method} ${request.url.split('?', 1)[0] ?? ''}`;
+        control.refuse(target, { code, message: (error as Error).message }, actorOf(request));
       }
       throw error;
     }

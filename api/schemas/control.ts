@@ -138,7 +138,13 @@ export const auditEntrySchema: Schema<AuditEntry> = describes<AuditEntry>()(
       result: string({ description: 'done, or the code of why not' }),
       reason: nullable(string({ description: 'Why it was forced' })),
       detail: unsafe<Record<string, unknown>>(
-        object({}, { additionalProperties: true, description: 'What else was said; its members depend on the action' }),
+        object(
+          {},
+          {
+            additionalProperties: true,
+            description: 'What else was said; its members depend on the action. message: why it was refused, in words',
+          },
+        ),
       ),
     },
     { title: 'AuditEntry', description: 'Who did what, on what, when, with what result' },

@@ -144,7 +144,13 @@ t.test('only root on the Unix socket, or a token with the role control, may chan
   t.same(host.signals, []);
   t.same(host.enforcer?.calls, []);
   const [last] = host.control.audit();
-  t.match(last, { action: 'access', actor: 'viewer', token: 'viewer', result: 'control-not-permitted' });
+  t.match(last, {
+    action: 'access',
+    actor: 'viewer',
+    token: 'viewer',
+    result: 'control-not-permitted',
+    detail: { message: 'The token viewer may read, not change anything.' },
+  });
 });
 
 t.test('over the Unix socket it is root who may, as the kernel says who that is', async (t) => {

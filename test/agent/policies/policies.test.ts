@@ -325,6 +325,7 @@ t.test('the session of who made the policy is left alone', async (t) => {
   const cut = { pid: 30, scope: 'all', startedAtMs: undefined, forced: false, reason: null } as const;
   const message = /process 30 \(sshd\) is protected: it carries the caller's session;/;
   t.throws(() => host.control.disconnect(cut, actor), { code: 'PROCESS_PROTECTED', message });
+  t.match(host.control.audit()[0], { action: 'disconnect', result: 'PROCESS_PROTECTED', detail: { message } });
   t.match(host.control.disconnect({ ...cut, pid: 31 }, actor), { pid: 31 }, 'the session of somebody else');
 });
 
