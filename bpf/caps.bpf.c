@@ -35,6 +35,12 @@ static __always_inline __u64 tick_time(struct rl_allowance *a)
 	return a->tick_ns;
 }
 
+/*
+ * TCP acknowledges every second segment. Where so much has come and no window was offered, another program has taken the
+ * callback that offers it away: a window that was closed then would stay so.
+ */
+#define MOST_UNANSWERED 16
+
 /* What TCP may not send now it sends later, and counts as delayed then. */
 static __always_inline void note_held_back(struct rl_allowance *a, const struct parcel *parcel)
 {
@@ -297,6 +303,8 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 		count_lost(RL_LOST_SOCKET);
 		return PASS;
 	}
+	if (parcel.by_window && held->window)
+		held->unanswered++;
 	__u32 charged = 0;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		__u32 number = policy_number(held_to, place);
@@ -337,7 +345,7 @@ static __always_inline int hold_packet(struct __sk_buff *skb, struct rl_socket *
 		/* Always 0, which the verifier can't know: it would follow every combination of policies that have been charged. */
 		__u32 unknown = get_limit(policy)->rate_bytes_per_second >> 63;
 		charged |= 1U << (place + unknown);
-		if (parcel.is_stream && direction == RL_TX && !held->pacing)
+		if (parcel.is_stream && (direction == RL_TX ? !held->pacing : held->unanswered > MOST_UNANSWERED))
 			policy->unpaced++;
 	}
 	if (ruling && ruling->owed_bytes)

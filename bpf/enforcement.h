@@ -89,7 +89,7 @@ struct rl_policy {
 	__u64 quota_ends_ns; /* CLOCK_BOOTTIME; 0: never */
 	__u64 refused_calls;
 	__u32 exhausted;
-	__u32 unpaced; /* packets of TCP connections without a pace: the agent goes round once more */
+	__u32 unpaced; /* packets of TCP connections without a pace, or an answer: the agent goes round once more */
 	__u64 quota_passed_bytes[2]; /* by enum rl_direction; over all periods */
 	__s64 quota_clock_ns; /* CLOCK_REALTIME less CLOCK_BOOTTIME as quota_ends_ns was worked out */
 	__u64 reserved_state;
@@ -117,8 +117,9 @@ struct rl_held {
 	__u32 clamp;      /* of the congestion window; 0: none */
 	__u32 window;     /* TCP_WINDOW_CLAMP that we have set; 0: none */
 	__u32 own_window; /* what it was before */
-	__u16 is_wide;    /* its congestion window is from before the clamp, and greater */
-	__u16 has_asked;  /* its sender has had to ask for a window that was closed */
+	__u8 is_wide;     /* its congestion window is from before the clamp, and greater */
+	__u8 has_asked;   /* its sender has had to ask for a window that was closed */
+	__u16 unanswered; /* packets that have come since a window was offered last */
 	__u32 offered_ms; /* when a window was offered last, modulo 2^32 */
 };
 

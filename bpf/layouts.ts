@@ -397,6 +397,7 @@ export interface RlHeld {
   readonly ownWindow: number;
   readonly isWide: number;
   readonly hasAsked: number;
+  readonly unanswered: number;
   readonly offeredMs: number;
 }
 export const RL_HELD_SIZE = 160;
@@ -408,7 +409,8 @@ export const RL_HELD_OFFSET = {
   window: 144,
   ownWindow: 148,
   isWide: 152,
-  hasAsked: 154,
+  hasAsked: 153,
+  unanswered: 154,
   offeredMs: 156,
 } as const;
 export function readRlHeld(view: DataView, offset: number): RlHeld {
@@ -419,8 +421,9 @@ export function readRlHeld(view: DataView, offset: number): RlHeld {
     clamp: view.getUint32(offset + 140, true),
     window: view.getUint32(offset + 144, true),
     ownWindow: view.getUint32(offset + 148, true),
-    isWide: view.getUint16(offset + 152, true),
-    hasAsked: view.getUint16(offset + 154, true),
+    isWide: view.getUint8(offset + 152),
+    hasAsked: view.getUint8(offset + 153),
+    unanswered: view.getUint16(offset + 154, true),
     offeredMs: view.getUint32(offset + 156, true),
   };
 }
@@ -1628,8 +1631,9 @@ export const layouts: readonly Layout[] = [
       clamp: [140, 'u32'],
       window: [144, 'u32'],
       own_window: [148, 'u32'],
-      is_wide: [152, 'u16'],
-      has_asked: [154, 'u16'],
+      is_wide: [152, 'u8'],
+      has_asked: [153, 'u8'],
+      unanswered: [154, 'u16'],
       offered_ms: [156, 'u32'],
     },
   },

@@ -83,6 +83,7 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 	if (held->window && held->window < NOMINAL_SEGMENT && now_ms - held->offered_ms >= LEAST_ASK_MS)
 		held->has_asked = 1;
 	held->offered_ms = now_ms;
+	held->unanswered = 0;
 	for (int place = 0; place < RL_PROCESS_POLICIES; place++) {
 		struct rl_policy *policy = policy_at(held_to, place);
 		if (!policy)
@@ -120,7 +121,10 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 		bpf_setsockopt(context, level, option, &option_value, sizeof(option_value)); \
 	})
 
-/* The kernel's own tuning may raise the clamp: it is compared with what stands there. */
+/*
+ * What stands there and is not ours is the program's own clamp, or the kernel's tuning that has raised it: never more is
+ * offered than that.
+ */
 #define OFFER(context, held, s, srtt_us) \
 	({ \
 		__u32 offer = window_of(s, held, srtt_us); \
@@ -129,9 +133,11 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 		if (offer == 0xffffffff) { \
 			WITHDRAW(context, held); \
 		} else { \
-			if (!(held)->window || stands > (held)->own_window) \
+			if (!(held)->window || ((__u32)stands != (held)->window && (__u32)stands > (held)->own_window)) \
 				(held)->own_window = stands; \
 			__u32 least = offer > 1 ? offer : 1; \
+			if (least > (held)->own_window) \
+				least = (held)->own_window; \
 			SET(context, SOL_TCP, TCP_WINDOW_CLAMP, least); \
 			(held)->window = least; \
 		} \

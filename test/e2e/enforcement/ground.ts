@@ -19,10 +19,11 @@ import { atEnd } from '../at-end.ts';
 import { type Host, Hosts, type Running, start, waitForPort } from '../hosts.ts';
 
 const sources = join(import.meta.dirname, '..', '..');
-type Program = 'flows' | 'dialogue';
+type Program = 'flows' | 'dialogue' | 'options';
 const programs: Readonly<Record<Program, string>> = {
   flows: join(sources, 'bench', 'caps', 'programs', 'flows.c'),
   dialogue: join(sources, 'e2e', 'programs', 'dialogue.c'),
+  options: join(sources, 'e2e', 'programs', 'options.c'),
 };
 
 export interface StreamOptions {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { Accounting } from '../../../agent/accounting.ts';
@@ -116,3 +117,35 @@ t.test('another program that asks for no callbacks takes none of ours away', asy
     Accounting.remove(bpffs);
   }
 });
+
+t.test(
+  'a connection has back the pace and the window that its program asked for, when the caps are gone',
+  async (t) => {
+    await using ground = await EnforcementGround.make();
+    const { client, server } = ground.hosts;
+    await listen(ground, 'sink', 5301);
+    const own = ['50000000', '200000'];
+    const running = ground.start(client, 'options', 'asks', [server.address4, '5301', ...own]);
+    const last = (): string =>
+      readFileSync((running as Running & { output: string }).output, 'utf8')
+        .trim()
+        .split('\n')
+        .at(-1) ?? '';
+    const until = async (isIt: () => boolean): Promise<void> => {
+      for (const end = Date.now() + 5000; !isIt() && Date.now() < end; ) await sleep(50);
+    };
+    await until(() => last() !== '');
+    t.equal(last(), '50000000 200000 cubic');
+    ground.enforcer.install(policy({ rate: { ...received(1_000_000), sent: true } }));
+    ground.enforcer.assign(await ground.process(running.pid), ['test']);
+    await until(() => !last().startsWith('50000000 '));
+    const [pace, window, congestion] = last().split(' ');
+    t.ok(Number(pace) < 2_000_000, `${pace} bytes a second`);
+    t.ok(Number(window) <= 200_000, `a window of ${window} bytes: no more than it has asked for`);
+    t.equal(congestion, 'cubic');
+    await sleep(1000);
+    ground.enforcer.remove('test');
+    await until(() => last() === '50000000 200000 cubic');
+    t.equal(last(), '50000000 200000 cubic');
+  },
+);
