@@ -3,12 +3,15 @@
  * How fast may this TCP connection go? Each connection that a rate policy holds is paced to the policy's fair rate,
  * with a congestion window to match, so that nothing has to be dropped. TCP's own pacing needs no fq.
  *
- * Hooks:  sockops on the root cgroup: sockets that are about to connect or listen, connections as they are
- *         established, and at each round trip of those that are held; attached while a rate policy is installed.
+ * Hooks:  sockops on the root cgroup: sockets that are about to connect or listen, the first window of those whose
+ *         process is held, connections as they are established, and at each round trip and acknowledgement of those that
+ *         are held; attached while a rate policy is installed.
  *         iter/tcp, on request, in one network namespace at a time: those that were there before, and those that no
  *         policy holds any more.
  * Cost:   some 150 ns an acknowledgement of a connection that is held; nothing for others once they are established.
- * Blind:  a connection whose rate is changed waits out the pause that it has begun under the old one.
+ * Blind:  a connection whose rate is changed waits out the pause that it has begun under the old one. Callbacks that
+ *         another program takes away (it sets the flags of all programs) are asked for again where that is seen: by what
+ *         is received and not answered.
  */
 
 /* A window below this stalls on delayed acknowledgements. */

@@ -9,7 +9,9 @@
  * half of SOCK_MIN_RCVBUF, some 1,150 bytes, and what is offered is rounded up to the window's scale. Where that makes
  * a segment, a LAN's sender never has to wait. From 6.16 on the scale is 10 (tcp_rmem of 32 MB): connections that begin
  * under such a policy, and listeners, get a scale of 8. Of those with 9 and more from before caps.bpf.c drops what is
- * beyond the allowance.
+ * beyond the allowance; so it does where shares are below what is asked for anyway, some 6 KB/s a connection on a LAN, and
+ * of what had been offered before a policy came. A clamp that is raised opens the window with the second segment after it
+ * only, as the kernel lets it grow from what was offered last.
  */
 
 /* The clamp that a connection begins with decides on its scale: this one's is 8, and all that it will ever offer. */
