@@ -51,6 +51,8 @@ export class RelayWatch {
   /** Flows that the ledger was told of, until they are given back. */
   readonly #described = new Map<number, FlowDescription>();
   readonly #pipeEnds = new PipeEnds();
+  /** Slots of processes that shared a pipe at the last poll. */
+  #piped: ReadonlySet<number> = new Set();
   readonly #early = new EarlyFlows();
   #recycledNs = 0;
   /** Flows that are over and billed, with their processes: they go at the next checkpoint. */
@@ -77,6 +79,8 @@ export class RelayWatch {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
     const piped = this.#pipeEnds.find(this.#options.processes.records());
+    table.recall(piped.difference(this.#piped));
+    this.#piped = piped;
     const { flows, pairs } = table.poll((slot) => piped.has(slot));
     for (const [record, part] of this.#byProcess(flows, pairs, now.monotonicNs)) {
       this.#update(record, part.flows, part.pairs, now);
