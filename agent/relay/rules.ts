@@ -9,7 +9,7 @@ import {
   isOfSmallMessages,
   WELL_CONSERVED,
 } from './conservation.ts';
-import { add } from './evidence.ts';
+import { add, type FlowEvidence } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
 import { agreementByChance } from './sizes.ts';
 
@@ -103,6 +103,8 @@ const FRAMED_CORRELATION = 0.7;
 
 /** Shorter ones are of one length in many protocols. */
 const MIN_REQUEST_BYTES = 64;
+/** Handshakes, of which one side's certificates are longer than the other's. */
+const REQUESTS_DIFFER = 0.02;
 
 /** Compression: all of the smaller side is matched, messages are too large for framing to explain the rest. */
 const SMALLER_SIDE_MATCHED = 0.95;
@@ -145,7 +147,7 @@ export const RULES: readonly Rule[] = [
       twoWay &&
       main.every((d) => isCrossed(d) && followsWeakly(d)) &&
       main.some(follows) &&
-      (main.every((d) => conserves(d, CONSERVED)) || !haveOneVolume(main)),
+      (main.every((d) => conserves(d, CONSERVED) || follows(d)) || !haveOneVolume(main)),
   },
   {
     verdict: 'relay',
@@ -160,9 +162,16 @@ export const RULES: readonly Rule[] = [
   {
     verdict: 'relay',
     kind: 'held',
-    why: 'exactly what comes in goes out, though it is held for some time, to those whose requests went out byte for byte',
+    why: 'exactly what comes in goes out, though it is held for some time, to those whose requests went out as they came',
     holds: ({ all, main, twoWay }) =>
-      !twoWay && main.every((d) => isEqual(d) && !d.datagrams && !isOfSmallMessages(d) && isAskedForToTheByte(d, all)),
+      !twoWay &&
+      main.every(
+        (d) =>
+          isEqual(d) &&
+          !d.datagrams &&
+          !isOfSmallMessages(d) &&
+          (isAskedForToTheByte(d, all) || isAskedForInKind(d, all)),
+      ),
   },
   {
     verdict: 'relay',
@@ -340,6 +349,23 @@ function isAskedForToTheByte(direction: Direction, all: Exchange): boolean {
   );
   const asked = new Set(requests.flatMap(({ destinations }) => destinations.map(({ id }) => id)));
   return asked.size > 0 && direction.sources.every(({ id }) => asked.has(id));
+}
+
+/**
+ * The same where requests are encrypted anew, so that nothing agrees to the byte: what its destinations had said is all that
+ * its sources were sent, and the volumes differ by no more than handshakes.
+ */
+function isAskedForInKind(direction: Direction, all: Exchange): boolean {
+  const idsOf = (flows: readonly FlowEvidence[]): Set<string> => new Set(flows.map(({ id }) => id));
+  const [askers, asked] = [idsOf(direction.destinations), idsOf(direction.sources)];
+  return all.some(
+    (d) =>
+      d.moved >= MIN_BYTES &&
+      conserves(d, WELL_CONSERVED) &&
+      Math.abs(d.received - d.sent) <= REQUESTS_DIFFER * d.received &&
+      idsOf(d.sources).symmetricDifference(askers).size === 0 &&
+      idsOf(d.destinations).symmetricDifference(asked).size === 0,
+  );
 }
 
 /**
