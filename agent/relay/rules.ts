@@ -1,3 +1,4 @@
+import { isAskedForInKind, isAskedForToTheByte } from './asked.ts';
 import { isConference } from './conference.ts';
 import {
   BEAT_BYTES,
@@ -9,7 +10,7 @@ import {
   isOfSmallMessages,
   WELL_CONSERVED,
 } from './conservation.ts';
-import { add, type FlowEvidence } from './evidence.ts';
+import { add } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
 import { agreementByChance } from './sizes.ts';
 
@@ -100,11 +101,6 @@ const FRAMED_EVENTS_SHARE = 0.6;
 /** Sizes of framed messages follow with this slope and correlation. */
 const FRAMED_SLOPE: readonly [number, number] = [0.75, 1.25];
 const FRAMED_CORRELATION = 0.7;
-
-/** Shorter ones are of one length in many protocols. */
-const MIN_REQUEST_BYTES = 64;
-/** Handshakes, of which one side's certificates are longer than the other's. */
-const REQUESTS_DIFFER = 0.02;
 
 /** Compression: all of the smaller side is matched, messages are too large for framing to explain the rest. */
 const SMALLER_SIDE_MATCHED = 0.95;
@@ -334,37 +330,6 @@ function isAskedFor(direction: Direction, all: Exchange): boolean {
       conserves(d, WELL_CONSERVED) &&
       follows(d) &&
       d.sources.every(({ id }) => askers.has(id)),
-  );
-}
-
-/**
- * Whether each of its sources was sent exactly what one of its destinations had said, and nothing else: two connections
- * that only happen to carry as much one way don't also agree to the byte in what is said the other way.
- */
-function isAskedForToTheByte(direction: Direction, all: Exchange): boolean {
-  const askers = new Set(direction.destinations.map(({ id }) => id));
-  const requests = all.filter(
-    ({ sources, received, sent, moved }) =>
-      received === sent && moved === sent && sent >= MIN_REQUEST_BYTES && sources.every(({ id }) => askers.has(id)),
-  );
-  const asked = new Set(requests.flatMap(({ destinations }) => destinations.map(({ id }) => id)));
-  return asked.size > 0 && direction.sources.every(({ id }) => asked.has(id));
-}
-
-/**
- * The same where requests are encrypted anew, so that nothing agrees to the byte: what its destinations had said is all that
- * its sources were sent, and the volumes differ by no more than handshakes.
- */
-function isAskedForInKind(direction: Direction, all: Exchange): boolean {
-  const idsOf = (flows: readonly FlowEvidence[]): Set<string> => new Set(flows.map(({ id }) => id));
-  const [askers, asked] = [idsOf(direction.destinations), idsOf(direction.sources)];
-  return all.some(
-    (d) =>
-      d.moved >= MIN_BYTES &&
-      conserves(d, WELL_CONSERVED) &&
-      Math.abs(d.received - d.sent) <= REQUESTS_DIFFER * d.received &&
-      idsOf(d.sources).symmetricDifference(askers).size === 0 &&
-      idsOf(d.destinations).symmetricDifference(asked).size === 0,
   );
 }
 
