@@ -242,6 +242,7 @@ t.test('answers that follow weakly, to requests too small to count', async (t) =
     sources: [server],
     destinations: [client],
     received: 3_600_000,
+    sent: 3_500_000,
     sends: 900,
     auc: 0.27,
     lagP75Ms: 0.4,
