@@ -33,6 +33,7 @@ export type RelayKind =
   | 'pipe'
   | 'verbatim'
   | 'stored'
+  | 'twins'
   | 'undecided';
 
 export interface Ruling {
