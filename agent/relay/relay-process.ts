@@ -77,6 +77,8 @@ export class RelayProcess {
   goneReceived = 0;
   goneSent = 0;
   endedAtMs: number | null = null;
+  /** Its flows are matched by their volumes: those that no pair leads to count, too. */
+  isByVolumes = false;
   private votes: Map<string, number> = new Map();
   private readonly snapshots: Snapshot[] = [];
   private arrivals: readonly Arrivals[] = [];
@@ -151,6 +153,7 @@ export class RelayProcess {
     const earlier = this.recall(nowMs);
     const stored = findStored({ flows, pairs }, this.knownToStore);
     const twins = findTwins(flows.values(), this.knownTwins);
+    if (stored || twins) this.isByVolumes = true;
     return [
       ...this.judgeView({ flows, pairs, earlier }, 0),
       ...(start ? this.judgeView(this.since(start, earlier), start.atMs) : []),

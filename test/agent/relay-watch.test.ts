@@ -72,3 +72,34 @@ t.test('two that share a pipe, known only after their traffic: it counts', async
   watch.poll();
   t.equal(told.length, 2, 'once');
 });
+
+t.test('flows that no pair leads to are told of once the ledger matches them by volumes', async (t) => {
+  const { kernel, table } = makeFlowTable();
+  const record = { slot: 4, tgid: 7, startNs: 1n, name: 'mta', exitedAtMs: null, details: { fifos: [] } };
+  const watch = new RelayWatch({
+    flows: table,
+    processes: {
+      records: () => [{ ...record, counters: makeCounters() }].values(),
+      bySlot: () => record,
+    } as unknown as ProcessTable,
+    ledger: new RelayLedger(),
+    fingerprints: null,
+    clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
+    billed: () => undefined,
+  });
+  const told: string[] = [];
+  t.intercept(RelayLedger.prototype, 'update', {
+    value: (_: unknown, flows: { id: string }[]) => told.push(...flows.map(({ id }) => id)),
+  });
+  let wantsAll = false;
+  t.intercept(RelayLedger.prototype, 'wantsAllOf', { value: () => wantsAll });
+  const [left, sentOn, alone] = [kernel.make({ slot: 4 }), kernel.make({ slot: 4 }), kernel.make({ slot: 4 })];
+  kernel.receive(left, 1_000);
+  kernel.relay(left, sentOn, 1_000);
+  kernel.send(alone, 1_000);
+  watch.poll();
+  t.same(told, [String(left.id), String(sentOn.id)]);
+  wantsAll = true;
+  watch.poll();
+  t.ok(told.includes(String(alone.id)));
+});
