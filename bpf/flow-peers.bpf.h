@@ -113,29 +113,12 @@ static __always_inline bool same_address(const __u8 *a, const __u8 *b)
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
 }
 
-/* What leave_peer() in owners.bpf.c has left for this thread. */
-static __noinline int take_peer(struct rl_thread *thread)
-{
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct rl_datagram_peer *peer = bpf_map_lookup_elem(&datagram_peers, &tid);
-
-	if (!peer || !thread)
-		return 0;
-	__builtin_memcpy(thread->peer_address, peer->address, 16);
-	thread->peer_port = peer->port;
-	thread->has_peer = 1;
-	bpf_map_delete_elem(&datagram_peers, &tid);
-	return 0;
-}
-
 /* The flow of a message on a socket that is not connected: most often the same as that of the message before. */
 static __noinline __u64 find_datagram_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
 					   struct rl_thread *thread)
 {
 	if (!s || !p || !thread)
 		return 0;
-	if (!cgroup_has_threads)
-		take_peer(thread);
 	if (thread->has_peer) {
 		thread->has_peer = 0;
 		/* What is kept of a nameless socket is who sent to it last. */
