@@ -1,4 +1,4 @@
-import { conserves, WELL_CONSERVED } from './conservation.ts';
+import { WELL_CONSERVED } from './conservation.ts';
 import type { FlowEvidence } from './evidence.ts';
 import type { Direction, Exchange } from './groups.ts';
 
@@ -34,15 +34,21 @@ export function isAskedForToTheByte(direction: Direction, all: Exchange): boolea
  */
 export function isAskedForInKind(direction: Direction, all: Exchange): boolean {
   const [askers, asked] = [idsOf(direction.destinations), idsOf(direction.sources)];
-  return all.some(
-    (d) =>
-      d !== direction &&
-      d.moved >= MIN_BYTES &&
-      conserves(d, WELL_CONSERVED) &&
-      Math.abs(d.received - d.sent) <= REQUESTS_DIFFER * d.received &&
-      idsOf(d.sources).symmetricDifference(askers).size === 0 &&
-      idsOf(d.destinations).symmetricDifference(asked).size === 0,
+  const requests = all.filter(
+    (d) => d !== direction && idsOf(d.sources).isSubsetOf(askers) && idsOf(d.destinations).isSubsetOf(asked),
   );
+  const [received, sent, moved] = [sum(requests, 'received'), sum(requests, 'sent'), sum(requests, 'moved')];
+  return (
+    moved >= MIN_BYTES &&
+    moved >= WELL_CONSERVED * Math.max(received, sent) &&
+    Math.abs(received - sent) <= REQUESTS_DIFFER * received &&
+    askers.isSubsetOf(idsOf(requests.flatMap((d) => d.sources))) &&
+    asked.isSubsetOf(idsOf(requests.flatMap((d) => d.destinations)))
+  );
+}
+
+function sum(directions: Exchange, what: 'received' | 'sent' | 'moved'): number {
+  return directions.reduce((total, direction) => total + direction[what], 0);
 }
 
 function idsOf(flows: readonly FlowEvidence[]): Set<string> {

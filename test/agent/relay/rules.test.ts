@@ -300,6 +300,20 @@ t.test('a download that is held, asked for by requests that are encrypted anew',
   t.equal(ruled({}, { received: 900, sent: 895, moved: 890 }), 'none undecided', 'next to nothing');
   t.equal(ruled({}, { sources: [other] }), 'none undecided', "somebody else's");
   t.equal(ruled({}, { destinations: [server, other] }), 'none undecided', 'asked for elsewhere, too');
+  const [typist, host] = [makeFlow('4'), makeFlow('5')];
+  const bulk = makeDirection({ ...held, sources: [server, host], destinations: [client, typist], moved: 3_001_406 });
+  const one = makeDirection({ ...asked, moved: 20_132 });
+  const chat = {
+    sources: [typist],
+    destinations: [host],
+    received: 10_420,
+    sent: 10_160,
+    moved: 9_416,
+    sends: 23,
+    receives: 24,
+  };
+  t.equal(rule([bulk, one, makeDirection(chat)]).kind, 'held', 'two connections, of which one paid for the other');
+  t.equal(rule([bulk, one]).kind, 'undecided', 'two, of which one was asked');
 });
 
 t.test('many equal directions all count, however small each one is', async (t) => {
