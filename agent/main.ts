@@ -19,6 +19,7 @@ import { KernelEnforcer } from './enforcement/kernel-enforcer.ts';
 import { AgentError } from './errors.ts';
 import { Fingerprints } from './fingerprints.ts';
 import { FlowTable } from './flow-table.ts';
+import { makeFolders } from './folders.ts';
 import { harvest } from './harvest.ts';
 import { InterfaceBooks } from './interface-books.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
@@ -171,7 +172,8 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     processes: () => agent.processes(),
     isApp: (name) => agent.hasApp(name) || (profiles?.byId(name) ?? null) !== null,
   });
-  const server = stack.use(createServer({ readings: agent, control, logger, version, tokens, peerCredentials }));
+  const served = { readings: agent, control, logger, version, tokens, makeFolders, peerCredentials };
+  const server = stack.use(createServer(served));
   const { urls, socketPath } = await server.listen({ tcp: config.listen, socketPath: config.socket });
   removesAtEnd = config.detachOnExit;
   logger.info({ urls, socketPath, cgroup, adopted: accounting.adopted }, accounting.adopted ? 'adopted' : 'accounting');

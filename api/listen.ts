@@ -1,5 +1,5 @@
 import { lookup } from 'node:dns/promises';
-import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { ListenOptions, Socket } from 'node:net';
 import { connect } from 'node:net';
@@ -18,6 +18,9 @@ export interface ListenPlaces {
   tcp?: readonly string[];
   socketPath?: string;
 }
+
+/** Makes a folder, and those on the way to it, where it is missing. */
+export type MakeFolders = (path: string, mode: number) => void;
 
 export interface Listening {
   /** `http://HOST:PORT` of every TCP address that is listened on. */
@@ -146,9 +149,9 @@ async function clearSocketPath(socketPath: string): Promise<void> {
   await unlink(socketPath);
 }
 
-async function bindUnix(server: Server, socketPath: string): Promise<void> {
+async function bindUnix(server: Server, socketPath: string, makeFolders: MakeFolders): Promise<void> {
   try {
-    await mkdir(dirname(socketPath), { recursive: true, mode: 0o755 });
+    makeFolders(dirname(socketPath), 0o755);
     await clearSocketPath(socketPath);
     // bind(2) creates the file with the umask's permissions: at no moment can others connect.
     const umask = process.umask(0o117);
@@ -191,7 +194,7 @@ async function closeServer(server: Server): Promise<void> {
 export async function listenOn(
   handler: RequestListener,
   places: ListenPlaces,
-  options: { hasTokens: boolean; unixRequests: WeakSet<IncomingMessage> },
+  options: { hasTokens: boolean; unixRequests: WeakSet<IncomingMessage>; makeFolders: MakeFolders },
 ): Promise<Listening> {
   const targets: { host: string; port: number; optional: boolean }[] = [];
   for (const text of places.tcp ?? []) {
@@ -220,7 +223,7 @@ export async function listenOn(
         options.unixRequests.add(request);
         handler(request, response);
       });
-      await bindUnix(server, places.socketPath);
+      await bindUnix(server, places.socketPath, options.makeFolders);
       servers.push(server);
     }
     for (const { host, port, optional } of targets) {
