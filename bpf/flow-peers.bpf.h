@@ -128,6 +128,22 @@ static __noinline int take_peer(struct rl_thread *thread)
 	return 0;
 }
 
+/* A message that was not sent, or is empty, has no flow: whom it named is not to be taken for the next one's peer. */
+static __noinline int forget_peer(struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (sk->sk_type != SOCK_DGRAM || (family != AF_INET && family != AF_INET6) || sk->__sk_common.skc_dport)
+		return 0;
+	if (!cgroup_has_threads)
+		bpf_map_delete_elem(&datagram_peers, &tid);
+	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	if (thread)
+		thread->has_peer = 0;
+	return 0;
+}
+
 /* The flow of a message on a socket that is not connected: most often the same as that of the message before. */
 static __noinline __u64 find_datagram_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
 					   struct rl_thread *thread)

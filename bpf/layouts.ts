@@ -29,7 +29,8 @@ export const RlLost = {
   event: 4,
   flow: 5,
   pair: 6,
-  losses: 7,
+  peer: 7,
+  losses: 8,
 } as const;
 export type RlLost = (typeof RlLost)[keyof typeof RlLost];
 
@@ -1321,7 +1322,7 @@ export function readRlThread(view: DataView, offset: number): RlThread {
   };
 }
 
-/** `struct rl_totals`, 328 bytes. */
+/** `struct rl_totals`, 336 bytes. */
 export interface RlTotals {
   readonly objectId: number;
   readonly unattributed: readonly (readonly RlWire[])[];
@@ -1334,31 +1335,31 @@ export interface RlTotals {
   readonly noSocket: readonly RlWire[];
   readonly earlyPolicies: number;
 }
-export const RL_TOTALS_SIZE = 328;
+export const RL_TOTALS_SIZE = 336;
 export const RL_TOTALS_OFFSET = {
   objectId: 0,
   unattributed: 8,
   lost: 168,
-  slotsUsed: 224,
-  flowsUsed: 232,
-  sinceNs: 240,
-  sinceWallMs: 248,
-  uncovered: 256,
-  noSocket: 288,
-  earlyPolicies: 320,
+  slotsUsed: 232,
+  flowsUsed: 240,
+  sinceNs: 248,
+  sinceWallMs: 256,
+  uncovered: 264,
+  noSocket: 296,
+  earlyPolicies: 328,
 } as const;
 export function readRlTotals(view: DataView, offset: number): RlTotals {
   return {
     objectId: readU64(view, offset),
     unattributed: readArray(5, (i) => readArray(2, (j) => readRlWire(view, offset + 8 + i * 32 + j * 16))),
-    lost: readArray(7, (i) => readU64(view, offset + 168 + i * 8)),
-    slotsUsed: readU64(view, offset + 224),
-    flowsUsed: readU64(view, offset + 232),
-    sinceNs: view.getBigUint64(offset + 240, true),
-    sinceWallMs: readU64(view, offset + 248),
-    uncovered: readArray(2, (i) => readRlWire(view, offset + 256 + i * 16)),
-    noSocket: readArray(2, (i) => readRlWire(view, offset + 288 + i * 16)),
-    earlyPolicies: readU64(view, offset + 320),
+    lost: readArray(8, (i) => readU64(view, offset + 168 + i * 8)),
+    slotsUsed: readU64(view, offset + 232),
+    flowsUsed: readU64(view, offset + 240),
+    sinceNs: view.getBigUint64(offset + 248, true),
+    sinceWallMs: readU64(view, offset + 256),
+    uncovered: readArray(2, (i) => readRlWire(view, offset + 264 + i * 16)),
+    noSocket: readArray(2, (i) => readRlWire(view, offset + 296 + i * 16)),
+    earlyPolicies: readU64(view, offset + 328),
   };
 }
 
@@ -1407,7 +1408,8 @@ export const layouts: readonly Layout[] = [
       RL_LOST_EVENT: 4,
       RL_LOST_FLOW: 5,
       RL_LOST_PAIR: 6,
-      RL_LOSSES: 7,
+      RL_LOST_PEER: 7,
+      RL_LOSSES: 8,
     },
   },
   {
@@ -1988,18 +1990,18 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_totals',
-    size: 328,
+    size: 336,
     fields: {
       object_id: [0, 'u64'],
       unattributed: [8, 'struct rl_wire[5][2]'],
-      lost: [168, 'u64[7]'],
-      slots_used: [224, 'u64'],
-      flows_used: [232, 'u64'],
-      since_ns: [240, 'u64'],
-      since_wall_ms: [248, 'u64'],
-      uncovered: [256, 'struct rl_wire[2]'],
-      no_socket: [288, 'struct rl_wire[2]'],
-      early_policies: [320, 'u64'],
+      lost: [168, 'u64[8]'],
+      slots_used: [232, 'u64'],
+      flows_used: [240, 'u64'],
+      since_ns: [248, 'u64'],
+      since_wall_ms: [256, 'u64'],
+      uncovered: [264, 'struct rl_wire[2]'],
+      no_socket: [296, 'struct rl_wire[2]'],
+      early_policies: [328, 'u64'],
     },
   },
   {

@@ -177,9 +177,13 @@ struct {
  */
 const volatile bool cgroup_has_threads = true;
 
-/* By thread, on kernels without: to whom its message goes, for the hook that counts it. An entry lives for one system call. */
+/*
+ * By thread, on kernels without: to whom its message goes, for the hook that counts it. An entry lives for one system call;
+ * what was only peeked at, until the thread's next message or its end.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, RL_MAX_DATAGRAM_PEERS);
 	__type(key, __u32);
 	__type(value, struct rl_datagram_peer);

@@ -231,7 +231,8 @@ static __always_inline void leave_peer(const __be32 address[4], __be16 port)
 	struct rl_datagram_peer peer = {.port = bpf_ntohs(port)};
 
 	__builtin_memcpy(peer.address, address, 16);
-	bpf_map_update_elem(&datagram_peers, &tid, &peer, BPF_ANY);
+	if (bpf_map_update_elem(&datagram_peers, &tid, &peer, BPF_ANY))
+		count_lost(RL_LOST_PEER);
 }
 
 /*

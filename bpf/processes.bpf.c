@@ -373,8 +373,10 @@ int BPF_PROG(task_rename, struct task_struct *task, const char *name)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(sched_process_exit, struct task_struct *task)
 {
-	__u32 slot;
+	__u32 slot, tid = task->pid;
 
+	if (!cgroup_has_threads)
+		bpf_map_delete_elem(&datagram_peers, &tid);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads of the process go on */
 	struct rl_process *p = find_process(task, &slot);

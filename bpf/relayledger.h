@@ -65,6 +65,7 @@ enum rl_lost {
 	RL_LOST_EVENT,       /* event ring full: the agent finds the process by scanning instead */
 	RL_LOST_FLOW,        /* flow table full: its bytes are counted, but it cannot be seen to relay */
 	RL_LOST_PAIR,        /* pair table full: likewise */
+	RL_LOST_PEER,        /* no room for whom a datagram goes to: it counts as its socket's last peer's */
 	RL_LOSSES,
 };
 
