@@ -8,6 +8,7 @@ import type { Credentials, Peer } from './access.ts';
 import { credentialsReader, peerOf, requireReader } from './access.ts';
 import { Documentation } from './documentation.ts';
 import { EventStreams } from './event-stream.ts';
+import { takeJsonBodies } from './json-body.ts';
 import type { Listening, ListenPlaces, MakeFolders } from './listen.ts';
 import { listenOn } from './listen.ts';
 import { requireAccepted } from './negotiation.ts';
@@ -187,8 +188,7 @@ function createApp(logger: FastifyBaseLogger): Api {
   // The schema is proven against the answer's type when it is compiled, so JSON.stringify may write whatever is
   // there; a serializer built from the schema would leave out, without a word, what the schema does not name.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  // Bodies are JSON; Fastify would take plain text as well.
-  app.removeContentTypeParser('text/plain');
+  takeJsonBodies(app);
   app.setErrorHandler((error, request, reply) => sendProblem(request, reply, error));
   app.setNotFoundHandler(() => {
     throw new ProblemError('route-not-found', 'There is nothing at this path.');
