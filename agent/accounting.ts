@@ -25,6 +25,7 @@ import {
 } from './hooks.ts';
 import { hooksHere, loadPrograms, OBJECT } from './load-programs.ts';
 import type { MissingFeature } from './readings.ts';
+import { surroundings } from './surroundings.ts';
 
 // `import` would read all that node:crypto exports, and so load WebCrypto.
 const { createHash } = process.getBuiltinModule('node:crypto');
@@ -100,7 +101,7 @@ export class Accounting implements Disposable {
     this.bpffs = bpffs;
     this.cgroup = cgroup;
     this.adopted = adopted;
-    this.missing = missing;
+    this.missing = [...missing, ...surroundings(cgroup)];
     this.maps = new Map(MAPS.map((name) => [name, BpfMap.openPinned(pinPath(bpffs, 'maps', name))]));
     this.processes = new ArrayWindow(this.map('processes'));
     this.#totalsMapping = this.map('totals').mmap();

@@ -12,6 +12,7 @@ import { lock } from './lock.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { loadProfiles, recogniser } from './profiles/profiles.ts';
 import { Store } from './store.ts';
+import { surroundings } from './surroundings.ts';
 import { Users } from './users.ts';
 
 /** What it is told where no agent answers. */
@@ -88,7 +89,13 @@ function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
     return `${release()} with BTF`;
   });
   const hasLibrary = check('libbpf', () => `${libbpf().libbpf_major_version()}.${libbpf().libbpf_minor_version()}`);
-  check('cgroup2', () => cgroup ?? findCgroupRoot());
+  check('cgroup2', () => {
+    const place = cgroup ?? findCgroupRoot();
+    for (const { feature, consequence, reason } of surroundings(place)) {
+      findings.push({ what: feature, ok: false, detail: `${consequence} (${reason})` });
+    }
+    return place;
+  });
   check('bpffs', () => {
     ensureBpffs(bpffs);
     return existsSync(join(bpffs, 'maps', 'totals')) ? `${bpffs}, where accounting goes on` : `${bpffs}, empty`;
