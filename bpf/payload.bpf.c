@@ -9,7 +9,7 @@
  *         a socket and TCP_ZEROCOPY_RECEIVE pass no recvmsg. Before 6.3 calls.bpf.c takes the place of the first two.
  * Cost:   a process look-up and a socket storage look-up each.
  * Blind:  of two urgent bytes that come between two reads, one after the other, the first is taken for read;
- *         splice from a kTLS or MPTCP socket; sockmap redirection; AF_XDP. wire.bpf.c sees their packets.
+ *         splice from a kTLS or MPTCP socket; sockmap redirection: wire.bpf.c sees their packets. AF_XDP: nobody does.
  */
 
 enum { TLS_BASE = 0 };
