@@ -30,6 +30,5 @@ export function loadPrograms(
   const others = [...hooksOf(true), ...hooksOf(false)].filter((hook) => !wanted.has(hook));
   const skip = [REJECT_LOOKUP, ...new Set(others.map(({ program }) => program))];
   const optional = [...hooks, ...ENFORCEMENT].filter(mayLack).map(({ program }) => program);
-  const globals = { cgroup_has_threads: allows('reach_thread') ? 1 : 0 };
-  return BpfObject.loadSupported(OBJECT, optional, { skip, globals });
+  return BpfObject.loadSupported(OBJECT, optional, { skip });
 }

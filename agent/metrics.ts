@@ -306,7 +306,7 @@ function writeAgent(out: Exposition, status: Status, dropped: number, highWater:
   );
   gauge(
     'relayledger_bpf_map_capacity',
-    'Entries that a map can hold; sockets and threads have no limit of their own.',
+    'Entries that a map can hold; sockets have no limit of their own.',
     maps.filter(({ capacity }) => capacity > 0).map(({ name, capacity }) => [label('map', name), capacity]),
   );
 }

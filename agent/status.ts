@@ -18,7 +18,7 @@ export interface StatusInput {
   fingerprints: Fingerprints | null;
 }
 
-const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flow', 'pair', 'peer'] as const;
+const LOST_REASONS = ['process', 'socket', 'interface', 'details', 'event', 'flow', 'pair', 'thread'] as const;
 
 /** `GET /v1/status`: what is attached and full, what was lost, and whether the books balance. */
 export function describeStatus(input: StatusInput): Status {

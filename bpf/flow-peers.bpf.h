@@ -113,32 +113,15 @@ static __always_inline bool same_address(const __u8 *a, const __u8 *b)
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
 }
 
-/* What leave_peer() in owners.bpf.c has left for this thread. */
-static __noinline int take_peer(struct rl_thread *thread)
-{
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct rl_datagram_peer *peer = bpf_map_lookup_elem(&datagram_peers, &tid);
-
-	if (!peer || !thread)
-		return 0;
-	__builtin_memcpy(thread->peer_address, peer->address, 16);
-	thread->peer_port = peer->port;
-	thread->has_peer = 1;
-	bpf_map_delete_elem(&datagram_peers, &tid);
-	return 0;
-}
-
 /* A message that was not sent, or is empty, has no flow: whom it named is not to be taken for the next one's peer. */
 static __noinline int forget_peer(struct sock *sk)
 {
 	__u16 family = sk->__sk_common.skc_family;
-	__u32 tid = bpf_get_current_pid_tgid();
+	__u32 slot;
 
 	if (sk->sk_type != SOCK_DGRAM || (family != AF_INET && family != AF_INET6) || sk->__sk_common.skc_dport)
 		return 0;
-	if (!cgroup_has_threads)
-		bpf_map_delete_elem(&datagram_peers, &tid);
-	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct rl_thread *thread = current_thread(bpf_get_current_task_btf(), &slot);
 	if (thread)
 		thread->has_peer = 0;
 	return 0;
@@ -150,8 +133,6 @@ static __noinline __u64 find_datagram_flow(struct sock *sk, struct rl_socket *s,
 {
 	if (!s || !p || !thread)
 		return 0;
-	if (!cgroup_has_threads)
-		take_peer(thread);
 	if (thread->has_peer) {
 		thread->has_peer = 0;
 		/* What is kept of a nameless socket is who sent to it last. */

@@ -31,6 +31,7 @@ typedef _Bool bool;
 #define NULL ((void *)0)
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
+#define offsetof(type, member) __builtin_offsetof(type, member)
 
 /* include/uapi/linux/bpf.h: only what the programs name. */
 enum bpf_map_type {
@@ -356,8 +357,23 @@ struct socket_alloc {
 	struct socket socket;
 	struct inode vfs_inode;
 };
+struct bpf_local_storage_map {
+	u16 cache_idx;
+};
+struct bpf_local_storage_data {
+	struct bpf_local_storage_map *smap;
+	u8 data[];
+};
+struct bpf_local_storage {
+	struct bpf_local_storage_data *cache[16];
+};
+struct timespec64 {
+	s64 tv_sec;
+	long tv_nsec;
+};
 struct sock {
 	struct sock_common __sk_common;
+	struct bpf_local_storage *sk_bpf_storage;
 	u16 sk_type;
 	u16 sk_protocol;
 	struct socket *sk_socket;

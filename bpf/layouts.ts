@@ -29,7 +29,7 @@ export const RlLost = {
   event: 4,
   flow: 5,
   pair: 6,
-  peer: 7,
+  thread: 7,
   losses: 8,
 } as const;
 export type RlLost = (typeof RlLost)[keyof typeof RlLost];
@@ -161,23 +161,6 @@ export function readRlAllowance(view: DataView, offset: number): RlAllowance {
     deniedPackets: readU64(view, offset + 128),
     quotaPackets: readU64(view, offset + 136),
     epochPacketBytes: view.getUint32(offset + 144, true),
-  };
-}
-
-/** `struct rl_datagram_peer`, 20 bytes. */
-export interface RlDatagramPeer {
-  readonly address: Uint8Array;
-  readonly port: number;
-}
-export const RL_DATAGRAM_PEER_SIZE = 20;
-export const RL_DATAGRAM_PEER_OFFSET = {
-  address: 0,
-  port: 16,
-} as const;
-export function readRlDatagramPeer(view: DataView, offset: number): RlDatagramPeer {
-  return {
-    address: readBytes(view, offset, 16),
-    port: view.getUint16(offset + 16, true),
   };
 }
 
@@ -1272,8 +1255,9 @@ export function readRlSources(view: DataView, offset: number): RlSources {
   };
 }
 
-/** `struct rl_thread`, 200 bytes. */
+/** `struct rl_thread`, 256 bytes. */
 export interface RlThread {
+  readonly identity: number;
   readonly slot: number;
   readonly run: number;
   readonly nowNs: bigint;
@@ -1284,41 +1268,43 @@ export interface RlThread {
   readonly newest: number;
   readonly newestNs: bigint;
   readonly last: number;
-  readonly tid: number;
   readonly sources: RlSources;
   readonly peerAddress: Uint8Array;
+  readonly unused: Uint8Array;
 }
-export const RL_THREAD_SIZE = 200;
+export const RL_THREAD_SIZE = 256;
 export const RL_THREAD_OFFSET = {
-  slot: 0,
-  run: 4,
-  nowNs: 8,
-  events: 16,
-  lastWasReceive: 20,
-  hasPeer: 21,
-  peerPort: 22,
-  newest: 24,
-  newestNs: 32,
-  last: 40,
-  tid: 48,
-  sources: 56,
-  peerAddress: 184,
+  identity: 0,
+  slot: 8,
+  run: 12,
+  nowNs: 16,
+  events: 24,
+  lastWasReceive: 28,
+  hasPeer: 29,
+  peerPort: 30,
+  newest: 32,
+  newestNs: 40,
+  last: 48,
+  sources: 64,
+  peerAddress: 192,
+  unused: 208,
 } as const;
 export function readRlThread(view: DataView, offset: number): RlThread {
   return {
-    slot: view.getUint32(offset, true),
-    run: view.getUint32(offset + 4, true),
-    nowNs: view.getBigUint64(offset + 8, true),
-    events: view.getUint32(offset + 16, true),
-    lastWasReceive: view.getUint8(offset + 20),
-    hasPeer: view.getUint8(offset + 21),
-    peerPort: view.getUint16(offset + 22, true),
-    newest: readU64(view, offset + 24),
-    newestNs: view.getBigUint64(offset + 32, true),
-    last: readU64(view, offset + 40),
-    tid: view.getUint32(offset + 48, true),
-    sources: readRlSources(view, offset + 56),
-    peerAddress: readBytes(view, offset + 184, 16),
+    identity: readU64(view, offset),
+    slot: view.getUint32(offset + 8, true),
+    run: view.getUint32(offset + 12, true),
+    nowNs: view.getBigUint64(offset + 16, true),
+    events: view.getUint32(offset + 24, true),
+    lastWasReceive: view.getUint8(offset + 28),
+    hasPeer: view.getUint8(offset + 29),
+    peerPort: view.getUint16(offset + 30, true),
+    newest: readU64(view, offset + 32),
+    newestNs: view.getBigUint64(offset + 40, true),
+    last: readU64(view, offset + 48),
+    sources: readRlSources(view, offset + 64),
+    peerAddress: readBytes(view, offset + 192, 16),
+    unused: readBytes(view, offset + 208, 48),
   };
 }
 
@@ -1408,7 +1394,7 @@ export const layouts: readonly Layout[] = [
       RL_LOST_EVENT: 4,
       RL_LOST_FLOW: 5,
       RL_LOST_PAIR: 6,
-      RL_LOST_PEER: 7,
+      RL_LOST_THREAD: 7,
       RL_LOSSES: 8,
     },
   },
@@ -1493,15 +1479,6 @@ export const layouts: readonly Layout[] = [
       epoch_packet_bytes: [144, 'u32'],
       reserved_epoch: [148, 'u32'],
       reserved: [152, 'u64[5]'],
-    },
-  },
-  {
-    struct: 'rl_datagram_peer',
-    size: 20,
-    fields: {
-      address: [0, 'u8[16]'],
-      port: [16, 'u16'],
-      reserved: [18, 'u16'],
     },
   },
   {
@@ -1970,22 +1947,23 @@ export const layouts: readonly Layout[] = [
   },
   {
     struct: 'rl_thread',
-    size: 200,
+    size: 256,
     fields: {
-      slot: [0, 'u32'],
-      run: [4, 'u32'],
-      now_ns: [8, 'u64'],
-      events: [16, 'u32'],
-      last_was_receive: [20, 'u8'],
-      has_peer: [21, 'u8'],
-      peer_port: [22, 'u16'],
-      newest: [24, 'u64'],
-      newest_ns: [32, 'u64'],
-      last: [40, 'u64'],
-      tid: [48, 'u32'],
-      reserved: [52, 'u32'],
-      sources: [56, 'struct rl_sources'],
-      peer_address: [184, 'u8[16]'],
+      identity: [0, 'u64'],
+      slot: [8, 'u32'],
+      run: [12, 'u32'],
+      now_ns: [16, 'u64'],
+      events: [24, 'u32'],
+      last_was_receive: [28, 'u8'],
+      has_peer: [29, 'u8'],
+      peer_port: [30, 'u16'],
+      newest: [32, 'u64'],
+      newest_ns: [40, 'u64'],
+      last: [48, 'u64'],
+      reserved: [56, 'u64'],
+      sources: [64, 'struct rl_sources'],
+      peer_address: [192, 'u8[16]'],
+      unused: [208, 'u8[48]'],
     },
   },
   {

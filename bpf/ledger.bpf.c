@@ -60,6 +60,12 @@ static __always_inline __u64 read_clock(struct rl_thread *thread, struct task_st
 	return thread->now_ns;
 }
 
+/* What a thread does between two sleeps; another thread's is another. */
+static __always_inline __u32 run_of(const struct rl_thread *thread)
+{
+	return (__u32)thread->identity ^ thread->run << 8;
+}
+
 /*
  * Moves `flow` to the front; what was there moves back, up to where `flow` or a spent one was, or to the end: were spent
  * ones kept, a flow whose bytes are still held would be pushed out by others that come and go.
@@ -125,7 +131,7 @@ static __always_inline void note_receive(struct rl_income *income, __u64 id, str
 	__u64 before = income->last_receive_ns;
 	income->last_receive_ns = now;
 	income->last_receive_bytes = bytes;
-	income->last_run = thread->tid ^ thread->run << 8;
+	income->last_run = run_of(thread);
 	income->received += bytes;
 	if (before) {
 		__u32 bucket = lag_bucket(now - before);
@@ -159,7 +165,7 @@ static __always_inline bool note_send(struct rl_outgo *to, __u64 id, struct rl_t
 		.bytes = bytes,
 		.last = thread->last,
 		.last_was_receive = thread->last_was_receive,
-		.run = thread->tid ^ thread->run << 8,
+		.run = run_of(thread),
 	};
 	__u64 partner = to->partner;
 	if (partner == id) {

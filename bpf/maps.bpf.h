@@ -47,10 +47,15 @@ struct {
 	__type(value, struct rl_socket);
 } sockets SEC(".maps");
 
+/*
+ * By the thread's number and the next few, whoever was there first: a cache of what can be had again, as task storage costs
+ * three calls.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* so that it begins with a page, and each record with a cache line */
+	__uint(max_entries, RL_MAX_THREADS);
+	__type(key, __u32);
 	__type(value, struct rl_thread);
 } threads SEC(".maps");
 
@@ -170,24 +175,6 @@ struct {
 	__type(key, __u64);
 	__type(value, __u8);
 } protected_programs SEC(".maps");
-
-/*
- * Before kernel 6.16 cgroup programs can't reach what is kept with a thread. The agent asks the kernel, and says so here
- * before the programs are loaded, so that the verifier leaves out what is not for them.
- */
-const volatile bool cgroup_has_threads = true;
-
-/*
- * By thread, on kernels without: to whom its message goes, for the hook that counts it. An entry lives for one system call;
- * what was only peeked at, until the thread's next message or its end.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, RL_MAX_DATAGRAM_PEERS);
-	__type(key, __u32);
-	__type(value, struct rl_datagram_peer);
-} datagram_peers SEC(".maps");
 
 /* By flow index; written by the agent. */
 struct {

@@ -125,7 +125,7 @@ static __noinline int touch_slow(struct sock *sk, struct rl_socket *s, __u32 slo
 /* cgroup programs: `sk` is the caller's own socket, which it makes, binds, connects or closes. */
 static __always_inline void own(struct bpf_sock *sk, enum rl_claim how)
 {
-	__u32 slot = caller_slot();
+	__u32 slot = current_slot();
 	struct rl_process *p = get_process(slot);
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 
@@ -174,7 +174,7 @@ int sock_release(struct bpf_sock *sk)
 	if (s && s->noted_port)
 		forget_datagrams(s, bpf_get_socket_cookie(sk));
 	if (s && s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN) {
-		__u32 slot = caller_slot();
+		__u32 slot = current_slot();
 		struct rl_process *p = get_process(slot);
 		if (p)
 			claim(s, slot, p, RL_CLAIM_TOUCHED);
@@ -198,7 +198,7 @@ static __always_inline void connecting(struct bpf_sock *sk, enum rl_scope scope)
 /* What a connect or sendmsg program returns: 1, or 0 with the error that the caller gets. */
 static __always_inline int answer_call(struct bpf_sock_addr *ctx)
 {
-	struct rl_process *p = get_process(caller_slot());
+	struct rl_process *p = get_process(current_slot());
 	if (!p || !p->policies)
 		return 1;
 	int error = refuses_call(p->policies, bpf_ntohs(ctx->user_port));
@@ -224,17 +224,6 @@ int connect6(struct bpf_sock_addr *ctx)
 	return answer_call(ctx);
 }
 
-/* For take_peer() in flow-peers.bpf.h, as the thread's own storage can't be had here. */
-static __always_inline void leave_peer(const __be32 address[4], __be16 port)
-{
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct rl_datagram_peer peer = {.port = bpf_ntohs(port)};
-
-	__builtin_memcpy(peer.address, address, 16);
-	if (bpf_map_update_elem(&datagram_peers, &tid, &peer, BPF_ANY))
-		count_lost(RL_LOST_PEER);
-}
-
 /*
  * Unconnected UDP: the peer differs from message to message. These run in the system call just before the message is
  * counted, and leave its peer with the thread.
@@ -245,11 +234,8 @@ static __always_inline void note_peer(struct bpf_sock *sk, enum rl_direction dir
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (s)
 		s->scope[direction] = scope;
-	if (!cgroup_has_threads) {
-		leave_peer(address, port);
-		return;
-	}
-	struct rl_thread *thread = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	__u32 slot;
+	struct rl_thread *thread = current_thread(bpf_get_current_task_btf(), &slot);
 	if (!thread)
 		return;
 	__builtin_memcpy(thread->peer_address, address, 16);

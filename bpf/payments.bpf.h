@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Who pays for a send: the flow that paid for the one before, else whatever the thread or the process received last. */
 
-/* A thread that sends within this time of a receive sends what it received, if anything. */
-#define THREAD_REACH_NS 20000000ULL
 /* A credit older than this when more comes is not going to be passed on: the longest that held relays hold. */
 #define HOLD_NS 16000000000ULL
 /* In a list of sources, of one that has nothing left; no index of a flow is as high. */

@@ -14,6 +14,11 @@
 #define KERNEL_SLOT 0
 #define MAX_PATH_COMPONENTS 32 /* mount points on the way included */
 #define MAX_FILES 16
+#define THREAD_NUMBER_BITS 22 /* PID_MAX_LIMIT (include/linux/threads.h) */
+#define THREAD_WAYS 4
+#define NO_THREAD RL_MAX_THREADS
+/* A thread that sends within this time of a receive sends what it received, if anything. */
+#define THREAD_REACH_NS 20000000ULL
 
 static __always_inline struct rl_process_key key_of(struct task_struct *task)
 {
@@ -278,49 +283,90 @@ static __noinline __u32 current_slot_slow(struct task_struct *task)
 	return found ? *found : make_slot(bpf_get_current_task(), true);
 }
 
-/* A thread's first touch. Kernel threads share slot 0. */
-static __noinline __u32 make_thread(struct task_struct *task)
+/* A thread, by its start and its number: no other one has had both within the hour that these bits of the start take. */
+static __always_inline __u64 identity_of(struct task_struct *task)
 {
-	__u32 slot = task->flags & PF_KTHREAD ? KERNEL_SLOT : current_slot_slow(task);
-	if (slot == KERNEL_SLOT && !(task->flags & PF_KTHREAD))
-		return KERNEL_SLOT; /* the table is full now; there may be room next time */
-	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (thread) {
-		thread->slot = slot;
-		thread->tid = task->pid;
-	}
-	return slot;
+	return task->start_boottime << THREAD_NUMBER_BITS | (__u32)task->pid;
 }
 
-/* The slot of the running process; makes one at its first touch. */
-static __always_inline __u32 current_slot(void)
+/* Places where a thread's record may be: that of its number, and those after it. */
+static __always_inline __u32 thread_place(struct task_struct *task, __u32 way)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
-
-	return thread ? thread->slot : make_thread(task);
+	return (task->pid + way) & (RL_MAX_THREADS - 1);
 }
 
-/* As current_slot(), for cgroup programs. */
-static __always_inline __u32 caller_slot(void)
+static __always_inline __u32 slot_of(struct task_struct *task)
 {
-	if (cgroup_has_threads)
-		return current_slot();
-	struct task_struct *task = bpf_get_current_task_btf();
 	return task->flags & PF_KTHREAD ? KERNEL_SLOT : current_slot_slow(task);
 }
 
-/* What current_slot() returns, and the thread's own record; NULL where there is no memory or no room for one. */
+/*
+ * The place of a thread's record that is not at its number's, or is not there yet: the longest unused of its places is taken
+ * then, if its thread has not moved anything for so long that nothing of it matters. NO_THREAD where there is none.
+ */
+static __noinline __u32 find_thread(struct task_struct *task)
+{
+	__u64 identity = identity_of(task);
+	__u64 idle_since = ~0ULL, was = 0;
+	__u32 best = 0;
+
+	for (__u32 way = 0; way < THREAD_WAYS; way++) {
+		__u32 place = thread_place(task, way);
+		struct rl_thread *thread = bpf_map_lookup_elem(&threads, &place);
+		if (!thread)
+			return NO_THREAD;
+		if (thread->identity == identity)
+			return place;
+		if (thread->now_ns < idle_since) {
+			idle_since = thread->now_ns;
+			was = thread->identity;
+			best = place;
+		}
+	}
+	__u32 slot = slot_of(task);
+	if (slot == KERNEL_SLOT && !(task->flags & PF_KTHREAD))
+		return NO_THREAD; /* the process table is full now; there may be room next time */
+	struct rl_thread *thread = bpf_map_lookup_elem(&threads, &best);
+	__u64 now = bpf_ktime_get_ns();
+	if (!thread || now - idle_since <= THREAD_REACH_NS ||
+	    __sync_val_compare_and_swap(&thread->identity, was, identity) != was) {
+		count_lost(RL_LOST_THREAD);
+		return NO_THREAD;
+	}
+	__builtin_memset((void *)thread + sizeof(identity), 0, sizeof(*thread) - sizeof(identity));
+	thread->slot = slot;
+	thread->now_ns = now;
+	return best;
+}
+
+/*
+ * The running thread's record, and the slot of its process, which is made at its first touch. NULL where there is no room
+ * for a record. Kernel threads share slot 0.
+ */
 static __always_inline struct rl_thread *current_thread(struct task_struct *task, __u32 *slot)
 {
-	struct rl_thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
+	__u32 place = thread_place(task, 0);
+	struct rl_thread *thread = bpf_map_lookup_elem(&threads, &place);
 
-	if (thread) {
-		*slot = thread->slot;
-		return thread;
+	if (unlikely(!thread || thread->identity != identity_of(task))) {
+		place = find_thread(task);
+		thread = bpf_map_lookup_elem(&threads, &place);
+		if (!thread) {
+			*slot = slot_of(task);
+			return NULL;
+		}
 	}
-	*slot = make_thread(task);
-	return bpf_task_storage_get(&threads, task, 0, 0);
+	*slot = thread->slot;
+	return thread;
+}
+
+/* The slot of the running process. */
+static __always_inline __u32 current_slot(void)
+{
+	__u32 slot;
+
+	current_thread(bpf_get_current_task_btf(), &slot);
+	return slot;
 }
 
 /* Follows setuid: the last seen counts. */
@@ -373,10 +419,8 @@ int BPF_PROG(task_rename, struct task_struct *task, const char *name)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(sched_process_exit, struct task_struct *task)
 {
-	__u32 slot, tid = task->pid;
+	__u32 slot;
 
-	if (!cgroup_has_threads)
-		bpf_map_delete_elem(&datagram_peers, &tid);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads of the process go on */
 	struct rl_process *p = find_process(task, &slot);

@@ -20,7 +20,7 @@ enum rl_limits {
 	RL_MAX_INTERFACES = RL_INTERFACE_SETS * RL_INTERFACE_WAYS,
 	RL_MAX_INTERFACE_NAMES = 16384,
 	RL_MAX_FLOWS = 32768,
-	RL_MAX_DATAGRAM_PEERS = 4096, /* threads that are in a system call at the same time */
+	RL_MAX_THREADS = 16384, /* a power of two */
 	RL_MAX_PAIRS = 65536,
 	RL_LAG_BUCKETS = 26,
 	RL_SHORT_GAPS = 20,
@@ -65,7 +65,7 @@ enum rl_lost {
 	RL_LOST_EVENT,       /* event ring full: the agent finds the process by scanning instead */
 	RL_LOST_FLOW,        /* flow table full: its bytes are counted, but it cannot be seen to relay */
 	RL_LOST_PAIR,        /* pair table full: likewise */
-	RL_LOST_PEER,        /* no room for whom a datagram goes to: it counts as its socket's last peer's */
+	RL_LOST_THREAD,      /* no place for a thread's record: what it sent just then has no source */
 	RL_LOSSES,
 };
 
@@ -259,13 +259,6 @@ struct rl_peer_key {
 	__u8 address[16];
 };
 
-/* To whom a thread's message on an unconnected socket goes, or from whom it came. */
-struct rl_datagram_peer {
-	__u8 address[16]; /* network byte order; IPv4 as v4-mapped IPv6 */
-	__u16 port;
-	__u16 reserved;
-};
-
 struct rl_source {
 	__u64 flow;
 	__u64 ns;
@@ -276,8 +269,12 @@ struct rl_sources {
 	struct rl_source source[RL_PROCESS_SOURCES];
 };
 
-/* Kept with each thread. */
+/*
+ * What a thread did last. Nothing in it matters for longer than a thread's reach but its slot, which can be found again:
+ * threads share the places of `threads`. A line of the cache for itself, another for its sources.
+ */
 struct rl_thread {
+	__u64 identity; /* identity_of() in processes.bpf.c; 0 for nobody's */
 	__u32 slot; /* of its process, so that no send or receive needs a hash look-up */
 	__u32 run;  /* nvcsw at the last event: a run is what a thread does between two sleeps */
 	__u64 now_ns; /* the clock, read once a run and every few events */
@@ -288,10 +285,10 @@ struct rl_thread {
 	__u64 newest; /* the flow it received on last */
 	__u64 newest_ns;
 	__u64 last; /* the flow of its last event */
-	__u32 tid;
-	__u32 reserved; /* storage begins 8 bytes into a cache line: the sources have the second line to themselves */
+	__u64 reserved;
 	struct rl_sources sources; /* of which it uses RL_THREAD_SOURCES */
 	__u8 peer_address[16];
+	__u8 unused[48];
 };
 
 /* How a socket came by its owner. */

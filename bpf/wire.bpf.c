@@ -5,7 +5,8 @@
  *
  * Hooks:  cgroup_skb/ingress and cgroup_skb/egress on the root cgroup: every IPv4 and IPv6 packet that
  *         has a socket, in every network namespace.
- * Cost:   a socket storage look-up, an array look-up and two atomic additions a packet.
+ * Cost:   no call, an array look-up and two atomic additions a packet; a call and a socket storage look-up more where the
+ *         packet needs a second look.
  * Blind:  packets without a socket (forwarded, TIME_WAIT, closed ports): interfaces.bpf.c has them.
  */
 
@@ -223,45 +224,112 @@ static __noinline int count_unowned(struct __sk_buff *skb, struct rl_socket *s, 
 	return PASS;
 }
 
+/* What rl_socket begins with. */
+struct glimpse {
+	__u32 owner;
+	__u32 owner_generation;
+	__u8 claim;
+	__u8 nameless;
+};
+
 /*
- * Laid out for the packet of a socket whose owner is known: what that does lies in one piece, as super-packets push the
- * programs out of the nearest cache, too.
+ * What a packet needs of its socket, read where the kernel keeps it: the helper's calls cost as much as all else together.
+ * False where it has to be called: the kernel is older than 6.2, or the storage isn't in the socket's cache of storages.
  */
-static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction direction)
+static __always_inline bool glimpse(struct __sk_buff *skb, struct glimpse *seen)
+{
+	if (!bpf_cast_to_kern_ctx || !bpf_rdonly_cast)
+		return false;
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	struct sock *sk = kernel_skb->sk;
+	if (!sk)
+		return false;
+	struct bpf_local_storage *storage = sk->sk_bpf_storage;
+	if (!storage)
+		return false;
+	struct bpf_local_storage_map *map = (void *)&sockets;
+	__u64 place = (__u64)storage + sizeof(void *) * map->cache_idx; /* the verifier takes no index that varies */
+	storage = bpf_rdonly_cast((void *)place, bpf_core_type_id_kernel(struct bpf_local_storage));
+	struct bpf_local_storage_data *data = storage->cache[0];
+	if ((__u64)data->smap != (__u64)map)
+		return false;
+	/* Any type of the kernel's that begins with two numbers of 64 bits. */
+	struct timespec64 *words = bpf_rdonly_cast(&data->data, bpf_core_type_id_kernel(struct timespec64));
+	__u64 owner = words->tv_sec, about = words->tv_nsec;
+	seen->owner = owner;
+	seen->owner_generation = owner >> 32;
+	seen->claim = about >> 8 * (offsetof(struct rl_socket, claim) - sizeof(owner));
+	seen->nameless = about >> 8 * (offsetof(struct rl_socket, nameless) - sizeof(owner));
+	return true;
+}
+
+/* Counts a packet that has more to it than being counted for a known owner, whom no policy holds. */
+static __always_inline int count_with_care(struct __sk_buff *skb, enum rl_direction direction, __u64 bytes, __u64 packets)
 {
 	struct bpf_sock *sk = skb->sk;
-	struct packet packet;
 
 	if (!sk)
 		return PASS;
 	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	measure(skb, direction, &packet);
 	int answer = PASS_OWNED;
-	if (unlikely(!s || s->owner == KERNEL_SLOT || s->claim == RL_CLAIM_LISTENER)) {
-		answer = count_unowned(skb, s, direction, packet.bytes, packet.packets);
+	if (!s || s->owner == KERNEL_SLOT || s->claim == RL_CLAIM_LISTENER) {
+		answer = count_unowned(skb, s, direction, bytes, packets);
 		if (answer > PASS_OWNED || !s)
 			return PASS;
 	}
-	if (direction == RL_RX && unlikely(s->nameless))
+	if (direction == RL_RX && s->nameless)
 		note_sender(skb, s);
 	struct rl_process *p = get_process(answer == PASS_OWNED ? s->owner : PASS_OWNED - answer);
-	if (unlikely(!p || (answer == PASS_OWNED && p->generation != s->owner_generation))) {
-		count_unattributed(RL_LATE, direction, packet.bytes, packet.packets);
+	if (!p || (answer == PASS_OWNED && p->generation != s->owner_generation)) {
+		count_unattributed(RL_LATE, direction, bytes, packets);
 		return PASS;
 	}
 	int verdict = PASS;
-	if (unlikely(p->policies))
+	if (p->policies)
 		verdict = hold_packet(skb, s, p->policies, direction);
-	if (unlikely(!(verdict & PASS))) /* it never crosses the IP layer */
+	if (!(verdict & PASS)) /* it never crosses the IP layer */
 		return direction == RL_TX ? verdict : DROP;
-	count_wire(p, direction, packet.bytes, packet.packets);
+	count_wire(p, direction, bytes, packets);
 	return direction == RL_TX ? verdict : PASS;
+}
+
+static __noinline int receive_with_care(struct __sk_buff *skb, __u64 bytes, __u64 packets)
+{
+	return count_with_care(skb, RL_RX, bytes, packets);
+}
+
+static __noinline int send_with_care(struct __sk_buff *skb, __u64 bytes, __u64 packets)
+{
+	return count_with_care(skb, RL_TX, bytes, packets);
+}
+
+/*
+ * What the packet of a socket with a known owner needs lies in one piece, without a call, as super-packets push the
+ * programs out of the nearest cache, too. False where there is more to it.
+ */
+static __always_inline bool count_plainly(struct __sk_buff *skb, enum rl_direction direction, const struct packet *packet)
+{
+	struct glimpse seen;
+
+	if (!glimpse(skb, &seen) || seen.owner == KERNEL_SLOT || seen.claim == RL_CLAIM_LISTENER ||
+	    (direction == RL_RX && seen.nameless))
+		return false;
+	struct rl_process *p = get_process(seen.owner);
+	if (!p || p->generation != seen.owner_generation || p->policies)
+		return false;
+	count_wire(p, direction, packet->bytes, packet->packets);
+	return true;
 }
 
 SEC("cgroup_skb/ingress")
 int skb_ingress(struct __sk_buff *skb)
 {
-	return count_packet(skb, RL_RX);
+	struct packet packet;
+
+	measure(skb, RL_RX, &packet);
+	if (likely(count_plainly(skb, RL_RX, &packet)))
+		return PASS;
+	return receive_with_care(skb, packet.bytes, packet.packets);
 }
 
 /* For kfree_skb, which takes off again what other programs at this hook refuse after it was charged here. */
@@ -278,8 +346,12 @@ static __noinline int note_refused(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int skb_egress(struct __sk_buff *skb)
 {
-	int verdict = count_packet(skb, RL_TX);
+	struct packet packet;
 
+	measure(skb, RL_TX, &packet);
+	if (likely(count_plainly(skb, RL_TX, &packet)))
+		return PASS;
+	int verdict = send_with_care(skb, packet.bytes, packet.packets);
 	if (!(verdict & PASS))
 		note_refused(skb);
 	return verdict;

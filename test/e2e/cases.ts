@@ -349,6 +349,7 @@ export const ownership: Case[] = [
   corner('in-flight', 'a socket that is on its way to another process when its only owner ends', 3),
   corner('moved', 'a process that leaves the network namespace of its socket', 2),
   owners('pid-reuse', 'two processes with the same pid, one after the other, are two', { truths: 2, connections: 2 }),
+  owners('crowded', 'more busy threads than places for their records', { truths: 12, connections: 12 }),
   owners('brief', 'a process that lives some milliseconds', { truths: 1, answer: 0 }),
   owners('rename', 'a process that renames itself', { truths: 1 }),
   owners('pidfd', 'a connection taken from another process by pidfd_getfd', { truths: 2 }),

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +207,60 @@ static void pid_reuse(void) {
   reap(second);
 }
 
+enum { CROWD = 12, THREAD_PLACES = 16384 /* RL_MAX_THREADS */ };
+
+/* Makes processes with these numbers, all or none. Each waits for a byte through the pipe, or ends with it. */
+static int crowd_of(const pid_t *numbers, int gate[2], pid_t *made) {
+  for (int i = 0; i < CROWD; i++) {
+    struct clone_args request = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&numbers[i], .set_tid_size = 1};
+    made[i] = syscall(SYS_clone3, &request, sizeof request);
+    if (made[i] < 0 && errno != EEXIST)
+      skip("this kernel gives no chosen pid (clone3 set_tid)");
+    if (made[i] < 0) {
+      close(gate[1]);
+      while (i-- > 0)
+        reap(made[i]);
+      return 0;
+    }
+    if (made[i] == 0) {
+      char token;
+      close(gate[1]);
+      if (read(gate[0], &token, 1) != 1)
+        _exit(0);
+      truth_reset();
+      int fd = connected();
+      for (int j = 0; j < 50; j++) {
+        send_all(fd, 100 + i);
+        usleep(1000);
+      }
+      finish(fd);
+      truth_exit("crowd");
+    }
+  }
+  return 1;
+}
+
+/* Two for each of six numbers' places, where a thread's record may be in four: nine places for twelve. */
+static void crowded(void) {
+  for (pid_t base = 6000; base < 16000; base += 97) {
+    pid_t numbers[CROWD], made[CROWD];
+    int gate[2];
+    for (int i = 0; i < CROWD; i++)
+      numbers[i] = base + i / 2 + i % 2 * THREAD_PLACES;
+    if (pipe(gate) < 0)
+      fail("pipe");
+    bool is_made = crowd_of(numbers, gate, made);
+    if (is_made && write(gate[1], numbers, CROWD) != CROWD)
+      fail("write to the pipe");
+    for (int i = 0; is_made && i < CROWD; i++)
+      reap(made[i]);
+    if (is_made)
+      return;
+    close(gate[0]);
+  }
+  fail("no free numbers");
+}
+
 static void brief(void) { send_all(connected(), 1000); }
 
 static void renamed(void) {
@@ -308,6 +363,7 @@ static const struct {
     {"leader-exits", leader_exits, 1},
     {"pid-namespace", pid_namespace, 0},
     {"pid-reuse", pid_reuse, 0},
+    {"crowded", crowded, 0},
     {"brief", brief, 1},
     {"rename", renamed, 1},
     {"pidfd", taken_by_pidfd, 1},
