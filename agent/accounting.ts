@@ -23,7 +23,7 @@ import {
   type Hook,
   SETTLE_SOCKETS,
 } from './hooks.ts';
-import { hooksHere, loadPrograms, OBJECT } from './load-programs.ts';
+import { hooksHere, loadPrograms, OBJECT, shortcomingsHere } from './load-programs.ts';
 import type { MissingFeature } from './readings.ts';
 import { surroundings } from './surroundings.ts';
 
@@ -101,7 +101,7 @@ export class Accounting implements Disposable {
     this.bpffs = bpffs;
     this.cgroup = cgroup;
     this.adopted = adopted;
-    this.missing = [...missing, ...surroundings(cgroup)];
+    this.missing = [...missing, ...shortcomingsHere(), ...surroundings(cgroup)];
     this.maps = new Map(MAPS.map((name) => [name, BpfMap.openPinned(pinPath(bpffs, 'maps', name))]));
     this.processes = new ArrayWindow(this.map('processes'));
     this.#totalsMapping = this.map('totals').mmap();

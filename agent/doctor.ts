@@ -7,10 +7,11 @@ import { libbpf } from '../bpf/libbpf.ts';
 import { Accounting } from './accounting.ts';
 import { harvest } from './harvest.ts';
 import { ENFORCEMENT } from './hooks.ts';
-import { hooksHere, loadPrograms } from './load-programs.ts';
+import { hooksHere, loadPrograms, shortcomingsHere } from './load-programs.ts';
 import { lock } from './lock.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { loadProfiles, recogniser } from './profiles/profiles.ts';
+import type { MissingFeature } from './readings.ts';
 import { Store } from './store.ts';
 import { surroundings } from './surroundings.ts';
 import { Users } from './users.ts';
@@ -91,17 +92,19 @@ function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
   const hasLibrary = check('libbpf', () => `${libbpf().libbpf_major_version()}.${libbpf().libbpf_minor_version()}`);
   check('cgroup2', () => {
     const place = cgroup ?? findCgroupRoot();
-    for (const { feature, consequence, reason } of surroundings(place)) {
-      findings.push({ what: feature, ok: false, detail: `${consequence} (${reason})` });
-    }
+    findings.push(...surroundings(place).map(toFinding));
     return place;
   });
   check('bpffs', () => {
     ensureBpffs(bpffs);
     return existsSync(join(bpffs, 'maps', 'totals')) ? `${bpffs}, where accounting goes on` : `${bpffs}, empty`;
   });
-  if (hasLibrary) findings.push(...examineHooks());
+  if (hasLibrary) findings.push(...examineHooks(), ...shortcomingsHere().map(toFinding));
   return findings;
+}
+
+function toFinding({ feature, consequence, reason }: MissingFeature): Finding {
+  return { what: feature, ok: false, detail: `${consequence} (${reason})` };
 }
 
 /** Asks the kernel about every program, without attaching any. */
