@@ -111,6 +111,17 @@ export class FlowTable {
     return { flows, pairs };
   }
 
+  /** Has the next poll tell of all that these processes have moved: when they did, nobody knew that it would matter. */
+  recall(slots: ReadonlySet<number>): void {
+    if (slots.size === 0) return;
+    const end = this.#end();
+    this.#reach(end);
+    for (let index = 1; index < end; index++) {
+      if ((this.#flagsOf(index) & LIVE) === 0) continue;
+      if (slots.has(this.#words.u32(index * RL_FLOW_SIZE + RL_FLOW_OFFSET.slot))) this.#events[index] = 0;
+    }
+  }
+
   /** Who a flow is; undefined once it was given back, and for what is no id. */
   identify(id: number): FlowIdentity | undefined {
     const index = id % TWO_32;

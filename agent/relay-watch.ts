@@ -54,6 +54,8 @@ export class RelayWatch {
   /** Flows that the ledger was told of, until they are given back. */
   readonly #described = new Map<number, FlowDescription>();
   readonly #pipeEnds = new PipeEnds();
+  /** Slots of processes all of whose flows the ledger was told of at the last poll. */
+  #wanted: ReadonlySet<number> = new Set();
   readonly #early = new EarlyFlows();
   #recycledNs = 0;
   /** Flows that are over and billed, with their processes: they go at the next checkpoint. */
@@ -79,8 +81,10 @@ export class RelayWatch {
   poll(isSecondLook = false): VerdictChange[] {
     const { flows: table, ledger, clock } = this.#options;
     const now = clock();
-    const piped = this.#pipeEnds.find(this.#options.processes.records());
-    const { flows, pairs } = table.poll((slot) => piped.has(slot));
+    const wanted = this.#findWanted();
+    table.recall(wanted.difference(this.#wanted));
+    this.#wanted = wanted;
+    const { flows, pairs } = table.poll((slot) => wanted.has(slot));
     for (const [record, part] of this.#byProcess(flows, pairs, now.monotonicNs)) {
       this.#update(record, part.flows, part.pairs, now);
     }
@@ -97,6 +101,14 @@ export class RelayWatch {
   #toWall<T extends { since: string | null }>(told: T): T {
     const since = told.since && this.#options.onWall(told.since);
     return since === told.since ? told : { ...told, since };
+  }
+
+  /** Slots of processes that share a pipe, or whose flows are matched by their volumes. */
+  #findWanted(): Set<number> {
+    const { processes, ledger } = this.#options;
+    const wanted = this.#pipeEnds.find(processes.records());
+    for (const record of this.#told) if (ledger.wantsAllOf(identityOf(record))) wanted.add(record.slot);
+    return wanted;
   }
 
   /** Tells the ledger what has been compared. */

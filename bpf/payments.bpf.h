@@ -10,6 +10,11 @@
 /* So many sends that answer other flows than the partner, with none between that answers it, and it pays no more. */
 #define RIVALS 3
 
+/* So many copies of what a source receives, and what comes from it goes on to be sent: some of it late, or with another's. */
+#define FOLLOWS 8
+/* A send may hold messages of so many sources. */
+#define COPY_SOURCES 4
+
 enum { EMPTY = 0, TRIED = 1, PAID = 2 };
 
 /* One send while it looks for its sources. */
@@ -255,8 +260,10 @@ static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __
 	if (sending->best && last < sending->bytes / 2)
 		return 0;
 	bool is_first = is_first_source(sending->flow, newest);
+	struct rl_pair_key key = {.source = newest, .destination = sending->flow};
 	/* A pair that may begin with it: not for what happens to follow. */
-	if (is_whole && !is_first && newest != to->partner && !is_as_much(sending->need, last))
+	if (is_whole && !is_first && newest != to->partner && !is_as_much(sending->need, last) &&
+	    !bpf_map_lookup_elem(&pairs, &key))
 		return 0;
 	struct rl_pair *pair = find_pair(newest, sending->flow, from, to);
 	if (!pair)
@@ -273,8 +280,9 @@ static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __
 		if (((__u64)copied | sending->need) <= MOVE_SIZE)
 			add_sizes(pair, copied, sending->need); /* whether it agrees or not, so that agreement says something */
 	}
-	bool is_copy = !is_whole || is_as_much(sending->need, copied);
-	if (!is_whole && copied > sending->need)
+	bool agrees = is_whole && is_as_much(sending->need, copied);
+	bool is_copy = !is_whole || agrees || pair->copies >= FOLLOWS;
+	if (is_copy && !agrees && copied > sending->need)
 		after = copied - sending->need;
 	if (is_first)
 		to->position = from->received - after;
@@ -289,7 +297,7 @@ static __noinline int copy_from(struct sending *sending, struct rl_outgo *to, __
 	__s64 lag = sending->now - from->last_receive_ns;
 	count_lag(pair->lags, lag > 0 ? lag : 0);
 	sending->need -= copied;
-	return 1;
+	return is_paid(sending);
 }
 
 /* Whether it was received within reach, whoever did. */
@@ -310,16 +318,21 @@ static __noinline int note_copy(struct sending *sending, struct rl_outgo *to, st
 	if (!sending || !to || !thread)
 		return 0;
 	if (thread->newest && sending->now - thread->newest_ns <= THREAD_REACH_NS) {
-		if (thread->newest != sending->flow)
-			copy_from(sending, to, thread->newest, false);
-		return 0;
+		if (thread->newest == sending->flow || copy_from(sending, to, thread->newest, false))
+			return 0;
 	}
 	__u32 slot = thread->slot;
 	struct rl_sources *of_process = bpf_map_lookup_elem(&sources, &slot);
-	__u64 newest = of_process ? of_process->source[0].flow & ~SPENT : 0;
-	if (is_recent(sending, newest) && copy_from(sending, to, newest, true))
+	if (!of_process)
 		return 0;
-	if (to->partner != newest && is_recent(sending, to->partner))
+	for (int i = 0; i < COPY_SOURCES; i++) {
+		__u64 source = of_process->source[i].flow & ~SPENT;
+		if (!source)
+			break;
+		if (is_recent(sending, source) && copy_from(sending, to, source, true))
+			return 0;
+	}
+	if (is_recent(sending, to->partner))
 		copy_from(sending, to, to->partner, true);
 	return 0;
 }

@@ -37,7 +37,7 @@ export interface Billed {
  * where content or volumes prove it, times may have matched them with any other.
  */
 const WHOLE_SHARE = 0.85;
-const PROVEN_AS_A_WHOLE: ReadonlySet<RelayKind> = new Set(['verbatim', 'stored', 'crossed']);
+const PROVEN_AS_A_WHOLE: ReadonlySet<RelayKind> = new Set(['verbatim', 'stored', 'twins', 'crossed']);
 /** From this share of copies on, what is sent is more than what was received by design. */
 const FAN_OUT_SHARE = 0.1;
 /** The role of what carries at least this part for third parties: a cap meant for them must not be escaped by mixing. */

@@ -20,6 +20,7 @@ const RIGHT: Readonly<Record<Exclude<RelayKind, 'undecided' | 'verbatim'>, numbe
   conference: 1,
   pipe: 2,
   stored: 1,
+  twins: 1,
 };
 
 /** Suspected in the recordings: three relays, until they were ruled or the recording ended, and three other programs. */

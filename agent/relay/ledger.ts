@@ -192,6 +192,11 @@ export class RelayLedger {
     return this.owners.has(flow);
   }
 
+  /** Whether it is to be told of all flows of this process, not only of those with pairs. */
+  wantsAllOf(processKey: string): boolean {
+    return this.accounts.get(processKey)?.process.isByVolumes ?? false;
+  }
+
   /** Whether bytes are billed by what the kernel has of this flow. */
   isBilled(flow: string): boolean {
     const process = this.owners.get(flow)?.process;

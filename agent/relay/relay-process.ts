@@ -4,6 +4,7 @@ import { type FlowPrints, PrintLog, proveVerbatim } from './fingerprints.ts';
 import { isAmongOneHost, isEdge } from './groups.ts';
 import { type Finding, judgeEvidence } from './judgement.ts';
 import { findStored, type Known } from './stored.ts';
+import { findTwins } from './twins.ts';
 
 /* The evidence of one process, and what its evaluations have ruled so far. */
 
@@ -76,6 +77,8 @@ export class RelayProcess {
   goneReceived = 0;
   goneSent = 0;
   endedAtMs: number | null = null;
+  /** Its flows are matched by their volumes: those that no pair leads to count, too. */
+  isByVolumes = false;
   private votes: Map<string, number> = new Map();
   private readonly snapshots: Snapshot[] = [];
   private arrivals: readonly Arrivals[] = [];
@@ -84,10 +87,8 @@ export class RelayProcess {
   private changed = false;
   private evaluatedAtMs = 0;
   private evaluatedAtEnd = false;
-  private readonly knownToStore: Known = {
-    isOther: ({ id }) => this.folded.has(id) || this.ruledPairsOf(id).some(({ kind }) => kind !== 'stored'),
-    isFound: (from, to) => this.ruled.has(pairKey(from.id, to.id)),
-  };
+  private readonly knownToStore: Known = this.knownAs('stored');
+  private readonly knownTwins: Known = this.knownAs('twins');
 
   constructor(key: string, pid: number, name: string) {
     this.key = key;
@@ -151,11 +152,21 @@ export class RelayProcess {
     const { flows, pairs } = this;
     const earlier = this.recall(nowMs);
     const stored = findStored({ flows, pairs }, this.knownToStore);
+    const twins = findTwins(flows.values(), this.knownTwins);
+    if (stored || twins) this.isByVolumes = true;
     return [
       ...this.judgeView({ flows, pairs, earlier }, 0),
       ...(start ? this.judgeView(this.since(start, earlier), start.atMs) : []),
-      ...(stored ? [{ finding: stored, fromMs: 0 }] : []),
+      ...[stored, twins].flatMap((finding) => (finding ? [{ finding, fromMs: 0 }] : [])),
     ];
+  }
+
+  /** To those that look for `kind`: what is ruled by it already, and what relays in another way. */
+  private knownAs(kind: RuledPair['kind']): Known {
+    return {
+      isOther: ({ id }) => this.folded.has(id) || this.ruledPairsOf(id).some((pair) => pair.kind !== kind),
+      isFound: (from, to) => this.ruled.has(pairKey(from.id, to.id)),
+    };
   }
 
   private judgeView(view: Evidence, fromMs: number): Dated[] {

@@ -1,3 +1,4 @@
+import { isAskedForInKind, isAskedForToTheByte } from './asked.ts';
 import { isConference } from './conference.ts';
 import {
   BEAT_BYTES,
@@ -32,6 +33,7 @@ export type RelayKind =
   | 'pipe'
   | 'verbatim'
   | 'stored'
+  | 'twins'
   | 'undecided';
 
 export interface Ruling {
@@ -101,9 +103,6 @@ const FRAMED_EVENTS_SHARE = 0.6;
 const FRAMED_SLOPE: readonly [number, number] = [0.75, 1.25];
 const FRAMED_CORRELATION = 0.7;
 
-/** Shorter ones are of one length in many protocols. */
-const MIN_REQUEST_BYTES = 64;
-
 /** Compression: all of the smaller side is matched, messages are too large for framing to explain the rest. */
 const SMALLER_SIDE_MATCHED = 0.95;
 const COMPRESSED_MIN_BYTES = 65_536;
@@ -145,7 +144,7 @@ export const RULES: readonly Rule[] = [
       twoWay &&
       main.every((d) => isCrossed(d) && followsWeakly(d)) &&
       main.some(follows) &&
-      (main.every((d) => conserves(d, CONSERVED)) || !haveOneVolume(main)),
+      (main.every((d) => conserves(d, CONSERVED) || follows(d)) || !haveOneVolume(main)),
   },
   {
     verdict: 'relay',
@@ -160,9 +159,16 @@ export const RULES: readonly Rule[] = [
   {
     verdict: 'relay',
     kind: 'held',
-    why: 'exactly what comes in goes out, though it is held for some time, to those whose requests went out byte for byte',
+    why: 'exactly what comes in goes out, though it is held for some time, to those whose requests went out as they came',
     holds: ({ all, main, twoWay }) =>
-      !twoWay && main.every((d) => isEqual(d) && !d.datagrams && !isOfSmallMessages(d) && isAskedForToTheByte(d, all)),
+      !twoWay &&
+      main.every(
+        (d) =>
+          isEqual(d) &&
+          !d.datagrams &&
+          !isOfSmallMessages(d) &&
+          (isAskedForToTheByte(d, all) || isAskedForInKind(d, all)),
+      ),
   },
   {
     verdict: 'relay',
@@ -326,20 +332,6 @@ function isAskedFor(direction: Direction, all: Exchange): boolean {
       follows(d) &&
       d.sources.every(({ id }) => askers.has(id)),
   );
-}
-
-/**
- * Whether each of its sources was sent exactly what one of its destinations had said, and nothing else: two connections
- * that only happen to carry as much one way don't also agree to the byte in what is said the other way.
- */
-function isAskedForToTheByte(direction: Direction, all: Exchange): boolean {
-  const askers = new Set(direction.destinations.map(({ id }) => id));
-  const requests = all.filter(
-    ({ sources, received, sent, moved }) =>
-      received === sent && moved === sent && sent >= MIN_REQUEST_BYTES && sources.every(({ id }) => askers.has(id)),
-  );
-  const asked = new Set(requests.flatMap(({ destinations }) => destinations.map(({ id }) => id)));
-  return asked.size > 0 && direction.sources.every(({ id }) => asked.has(id));
 }
 
 /**

@@ -68,7 +68,7 @@ export function findStored({ flows }: Evidence, { isOther, isFound }: Known): Fi
   if (matches.length < Math.max(MIN_LETTERS, FORWARDED_SHARE * forwarded.length)) return null;
   const byChance = Math.min(1, letters.length * likenessOf(letters));
   if (ENVELOPES * atLeast(matches.length, forwarded.length, byChance) > BY_CHANCE) return null;
-  return { ...STORED, directions: matches.map((match) => toDirection(match)) };
+  return { ...STORED, directions: matches.map(({ from, to }) => toDirection(from, to)) };
 }
 
 function isOneWay(carried: number, back: number): boolean {
@@ -122,13 +122,14 @@ function likenessOf(letters: readonly FlowEvidence[]): number {
 }
 
 /** P(at least `hits` of `tries`), each with probability p. */
-function atLeast(hits: number, tries: number, p: number): number {
+export function atLeast(hits: number, tries: number, p: number): number {
   let term = p ** hits;
   for (let k = 1; k <= hits; k++) term *= (tries - hits + k) / k;
   return Math.min(1, term); // of all sets of so many, each all hit: an upper bound
 }
 
-function toDirection({ from, to }: Match): Finding['directions'][number] {
+/** A direction of one pair, which passes on all that both ends have in common. */
+export function toDirection(from: FlowEvidence, to: FlowEvidence): Finding['directions'][number] {
   const pair = toPair(from, to);
   const evidence = {
     flows: new Map([from, to].map((flow) => [flow.id, flow])),

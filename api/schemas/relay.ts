@@ -96,7 +96,7 @@ export const relayReadingSchema: Schema<RelayReading> = describes<RelayReading>(
           'How it relays, in a word: causal (right after it came in), held (later, but exactly it), framed (with some ' +
           'bytes added to or taken from each message), compressed, chain (together with another process of this host), verbatim (its ' +
           'times prove nothing, but the content is the same), stored (kept as a whole, and sent on by a connection of its own) …',
-        examples: ['causal', 'held', 'framed', 'compressed', 'chain', 'verbatim', 'stored'],
+        examples: ['causal', 'held', 'framed', 'compressed', 'chain', 'verbatim', 'stored', 'twins'],
       }),
       why: string({ description: 'Why it is judged so, in words' }),
       from: array(relayPeerSchema, { description: 'Peers that it receives from, the most important ones first' }),

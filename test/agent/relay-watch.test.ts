@@ -1,4 +1,5 @@
 import t from 'tap';
+import { makeCounters } from '../../agent/counters.ts';
 import type { ProcessRecord, ProcessTable } from '../../agent/process-table.ts';
 import { RelayLedger } from '../../agent/relay/ledger.ts';
 import { RelayWatch } from '../../agent/relay-watch.ts';
@@ -63,3 +64,74 @@ t.test(
     t.match(agent.relays(), [{ since: new Date(begun + 82_800_000).toISOString() }]);
   },
 );
+
+t.test('two that share a pipe, known only after their traffic: it counts', async (t) => {
+  const { kernel, table } = makeFlowTable();
+  const records: ProcessRecord[] = [];
+  const watch = new RelayWatch({
+    flows: table,
+    processes: {
+      records: () => records.values(),
+      bySlot: (slot: number) => records.find((record) => record.slot === slot),
+    } as unknown as ProcessTable,
+    ledger: new RelayLedger(),
+    fingerprints: null,
+    clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
+    onWall: (iso) => iso,
+    billed: () => undefined,
+  });
+  const told: string[] = [];
+  t.intercept(RelayLedger.prototype, 'update', {
+    value: (_: unknown, flows: { id: string }[]) => told.push(...flows.map(({ id }) => id)),
+  });
+  const received = kernel.make({ slot: 4 });
+  const sent = kernel.make({ slot: 5 });
+  kernel.receive(received, 100_000);
+  kernel.send(sent, 100_000);
+  watch.poll(true);
+  t.same(told, [], 'nothing says yet that they matter');
+  for (const [slot, modes] of [
+    [4, 2],
+    [5, 1],
+  ]) {
+    const details = { fifos: [{ inode: 77, modes }] };
+    const identity = { slot, tgid: slot, startNs: 1n, name: 'nc', exitedAtMs: 2_000 };
+    records.push({ ...identity, details, counters: makeCounters() } as never);
+  }
+  watch.poll();
+  t.same(told, [String(received.id), String(sent.id)]);
+  watch.poll();
+  t.equal(told.length, 2, 'once');
+});
+
+t.test('flows that no pair leads to are told of once the ledger matches them by volumes', async (t) => {
+  const { kernel, table } = makeFlowTable();
+  const record = { slot: 4, tgid: 7, startNs: 1n, name: 'mta', exitedAtMs: null, details: { fifos: [] } };
+  const watch = new RelayWatch({
+    flows: table,
+    processes: {
+      records: () => [{ ...record, counters: makeCounters() }].values(),
+      bySlot: () => record,
+    } as unknown as ProcessTable,
+    ledger: new RelayLedger(),
+    fingerprints: null,
+    clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
+    onWall: (iso) => iso,
+    billed: () => undefined,
+  });
+  const told: string[] = [];
+  t.intercept(RelayLedger.prototype, 'update', {
+    value: (_: unknown, flows: { id: string }[]) => told.push(...flows.map(({ id }) => id)),
+  });
+  let wantsAll = false;
+  t.intercept(RelayLedger.prototype, 'wantsAllOf', { value: () => wantsAll });
+  const [left, sentOn, alone] = [kernel.make({ slot: 4 }), kernel.make({ slot: 4 }), kernel.make({ slot: 4 })];
+  kernel.receive(left, 1_000);
+  kernel.relay(left, sentOn, 1_000);
+  kernel.send(alone, 1_000);
+  watch.poll();
+  t.same(told, [String(left.id), String(sentOn.id)]);
+  wantsAll = true;
+  watch.poll();
+  t.ok(told.includes(String(alone.id)));
+});

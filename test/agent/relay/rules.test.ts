@@ -77,6 +77,11 @@ const CASES: [string, Overrides[], string][] = [
     ],
     'relay crossed',
   ],
+  [
+    'the same of two like streams, where each way follows',
+    [PAID_ACROSS, { ...PAID_ACROSS_OF_ONE_VOLUME, auc: 0.83 }],
+    'relay crossed',
+  ],
   ['the same, most of it mixed', [{ ...PAID_ACROSS, moved: 1_800_000 }, PAID_ACROSS_BACK], 'none undecided'],
   ['the same, at times that prove nothing', [{ ...PAID_ACROSS, auc: 0.75 }, PAID_ACROSS_BACK], 'none undecided'],
   ['the same one way', [PAID_ACROSS], 'none undecided'],
@@ -237,6 +242,7 @@ t.test('answers that follow weakly, to requests too small to count', async (t) =
     sources: [server],
     destinations: [client],
     received: 3_600_000,
+    sent: 3_500_000,
     sends: 900,
     auc: 0.27,
     lagP75Ms: 0.4,
@@ -276,6 +282,38 @@ t.test('a download that is held, asked for to the byte', async (t) => {
   t.equal(ruled({ sources: [server, other] }, {}), 'none undecided', 'another source that nobody asked');
   t.equal(ruled({ sent: 3_900_000 }, {}), 'none undecided', 'some is missing');
   t.equal(ruled({ datagrams: true, sizesByChance: 1 }, {}), 'none undecided', 'datagrams');
+});
+
+t.test('a download that is held, asked for by requests that are encrypted anew', async (t) => {
+  const [client, server, other] = [makeFlow('1'), makeFlow('2'), makeFlow('3')];
+  const held = { ...HELD, sources: [server], destinations: [client], received: 3_153_143, sent: 3_152_903 };
+  const asked = { sources: [client], destinations: [server], received: 20_625, sent: 20_451, receives: 7, sends: 8 };
+  const ruled = (one: Partial<Direction>, request: Partial<Direction>): string => {
+    const bulk = makeDirection({ ...held, moved: 3_001_406, ...one });
+    const { verdict, kind } = rule([bulk, makeDirection({ ...asked, moved: 19_639, ...request })]);
+    return `${verdict} ${kind}`;
+  };
+  t.equal(ruled({}, {}), 'relay held');
+  t.equal(ruled({ sent: 3_100_000 }, {}), 'none undecided', 'some is missing');
+  t.equal(ruled({}, { sent: 19_900 }), 'none undecided', 'requests that differ by more than a handshake');
+  t.equal(ruled({}, { moved: 15_000 }), 'none undecided', 'requests that had not been said before');
+  t.equal(ruled({}, { received: 900, sent: 895, moved: 890 }), 'none undecided', 'next to nothing');
+  t.equal(ruled({}, { sources: [other] }), 'none undecided', "somebody else's");
+  t.equal(ruled({}, { destinations: [server, other] }), 'none undecided', 'asked for elsewhere, too');
+  const [typist, host] = [makeFlow('4'), makeFlow('5')];
+  const bulk = makeDirection({ ...held, sources: [server, host], destinations: [client, typist], moved: 3_001_406 });
+  const one = makeDirection({ ...asked, moved: 20_132 });
+  const chat = {
+    sources: [typist],
+    destinations: [host],
+    received: 10_420,
+    sent: 10_160,
+    moved: 9_416,
+    sends: 23,
+    receives: 24,
+  };
+  t.equal(rule([bulk, one, makeDirection(chat)]).kind, 'held', 'two connections, of which one paid for the other');
+  t.equal(rule([bulk, one]).kind, 'undecided', 'two, of which one was asked');
 });
 
 t.test('many equal directions all count, however small each one is', async (t) => {
