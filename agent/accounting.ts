@@ -23,8 +23,9 @@ import {
   type Hook,
   SETTLE_SOCKETS,
 } from './hooks.ts';
-import { hooksHere, loadPrograms, OBJECT } from './load-programs.ts';
+import { hooksHere, loadPrograms, OBJECT, shortcomingsHere } from './load-programs.ts';
 import type { MissingFeature } from './readings.ts';
+import { surroundings } from './surroundings.ts';
 
 // `import` would read all that node:crypto exports, and so load WebCrypto.
 const { createHash } = process.getBuiltinModule('node:crypto');
@@ -64,7 +65,7 @@ export interface AccountingOptions {
   /** The cgroup2 directory to account for; its whole subtree is. */
   cgroup: string;
   /** Called where other programs than ours were pinned: they have been taken out, and their maps go next. */
-  replaced?: (bpffs: string) => void;
+  beforeMapsGo?: (bpffs: string) => void;
 }
 
 interface AttachedProgram {
@@ -100,7 +101,7 @@ export class Accounting implements Disposable {
     this.bpffs = bpffs;
     this.cgroup = cgroup;
     this.adopted = adopted;
-    this.missing = missing;
+    this.missing = [...missing, ...shortcomingsHere(), ...surroundings(cgroup)];
     this.maps = new Map(MAPS.map((name) => [name, BpfMap.openPinned(pinPath(bpffs, 'maps', name))]));
     this.processes = new ArrayWindow(this.map('processes'));
     this.#totalsMapping = this.map('totals').mmap();
@@ -113,7 +114,7 @@ export class Accounting implements Disposable {
 
   /** @throws AGENT_HOOK_MISSING, BpfError */
   static start(options: AccountingOptions): Accounting {
-    const { bpffs, replaced } = options;
+    const { bpffs, beforeMapsGo } = options;
     const objectId = objectIdOf(OBJECT);
     const earlier = readObjectId(bpffs);
     const hooks = hooksHere();
@@ -121,7 +122,7 @@ export class Accounting implements Disposable {
     checkLayouts(OBJECT, layouts);
     let isOurs = false;
     const makeRoom = (): void => {
-      remove(bpffs, earlier === undefined ? undefined : replaced);
+      remove(bpffs, beforeMapsGo);
       isOurs = true;
     };
     try {
@@ -133,9 +134,12 @@ export class Accounting implements Disposable {
     }
   }
 
-  /** Takes links, programs and maps out of the kernel. True where there were any. */
-  static remove(bpffs: string): boolean {
-    return remove(bpffs);
+  /**
+   * Takes links, programs and maps out of the kernel. True where there were any.
+   * @param beforeMapsGo called once nothing counts any more, where all maps are there
+   */
+  static remove(bpffs: string, beforeMapsGo?: (bpffs: string) => void): boolean {
+    return remove(bpffs, beforeMapsGo);
   }
 
   map(name: MapName): BpfMap {
@@ -290,11 +294,11 @@ function readObjectId(bpffs: string): bigint | undefined {
 }
 
 /** Links first, so that nothing runs when its maps go. */
-function remove(bpffs: string, beforeMaps?: (bpffs: string) => void): boolean {
+function remove(bpffs: string, beforeMapsGo?: (bpffs: string) => void): boolean {
   let removed = false;
   releaseAll(bpffs);
   for (const kind of ['links', 'programs', 'maps'] as const) {
-    if (kind === 'maps') beforeMaps?.(bpffs);
+    if (kind === 'maps' && existsSync(pinPath(bpffs, 'maps', 'totals'))) beforeMapsGo?.(bpffs);
     const folder = join(bpffs, kind);
     if (!existsSync(folder)) continue;
     for (const name of readdirSync(folder)) removed = unpin(join(folder, name)) || removed;

@@ -21,7 +21,7 @@ import { describeStatus } from './status.ts';
 import type { Store } from './store.ts';
 import { Totals } from './totals.ts';
 import type { Users } from './users.ts';
-import { toIso } from './wall-time.ts';
+import { EvenClock, toIso } from './wall-time.ts';
 
 export interface AgentOptions {
   accounting: Accounting;
@@ -142,13 +142,15 @@ export class Agent implements Readings, AsyncDisposable {
       elapsedMs: () => this.#elapsedMs(),
       processOf: ({ owner, ownerGeneration }) => this.#table.bySlot(owner, ownerGeneration),
     });
+    const even = new EvenClock(clock);
     this.#watch = options.flows
       ? new RelayWatch({
           flows: options.flows,
           processes: this.#table,
           ledger: new RelayLedger({ isDeclared: ({ pid, name }) => this.#isDeclared(pid, name) }),
           fingerprints: options.fingerprints,
-          clock: () => ({ nowMs: clock.nowMs(), monotonicNs: Number(process.hrtime.bigint()) }),
+          clock: () => ({ nowMs: even.nowMs(), monotonicNs: Number(process.hrtime.bigint()) }),
+          onWall: (iso) => even.onWall(iso),
           billed: (record, delta) => this.#totals.charge(record, delta),
         })
       : undefined;

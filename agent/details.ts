@@ -46,9 +46,10 @@ export function decodeDetails(details: RlProcessDetails): ProcessDetails {
 
 /**
  * Fills from /proc what the kernel's side could not read or had no room for; of a process that has ended, the leaf's
- * side of a path is what there is. `alive` is asked after reading.
+ * side of a path is what there is.
+ * @param isShown asked after reading: whether that is what /proc showed
  */
-export function completeDetails(details: ProcessDetails, pid: number, alive: () => boolean): ProcessDetails {
+export function completeDetails(details: ProcessDetails, pid: number, isShown: () => boolean): ProcessDetails {
   const isCut = details.command === '' || Buffer.byteLength(details.command) >= COMMAND_CAPACITY - 1;
   const command = isCut ? readCommand(pid) : details.command;
   const needsPath = details.executable === null || details.executable.startsWith(CUT);
@@ -56,7 +57,7 @@ export function completeDetails(details: ProcessDetails, pid: number, alive: () 
   // On a host with cgroup v1 the cgroup2 hierarchy may hold everything in its root; systemd's own knows better.
   const needsCgroup = details.cgroup === '/' || details.cgroup.startsWith(CUT);
   const cgroup = needsCgroup ? (readCgroup(pid) ?? details.cgroup) : details.cgroup;
-  if (!alive()) return details; // what was read may be another process's
+  if (!isShown()) return details; // what was read may be another process's
   return { ...details, command: command || details.command, executable, cgroup };
 }
 

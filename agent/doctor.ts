@@ -1,12 +1,20 @@
 import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { bootTimeNs, wallTimeMs } from '../bpf/clock.ts';
 import { BpfError } from '../bpf/errors.ts';
 import { libbpf } from '../bpf/libbpf.ts';
 import { Accounting } from './accounting.ts';
+import { harvest } from './harvest.ts';
 import { ENFORCEMENT } from './hooks.ts';
-import { hooksHere, loadPrograms } from './load-programs.ts';
+import { hooksHere, loadPrograms, shortcomingsHere } from './load-programs.ts';
+import { lock } from './lock.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
+import { loadProfiles, recogniser } from './profiles/profiles.ts';
+import type { MissingFeature } from './readings.ts';
+import { Store } from './store.ts';
+import { surroundings } from './surroundings.ts';
+import { Users } from './users.ts';
 
 /** What it is told where no agent answers. */
 export interface DoctorOptions {
@@ -28,18 +36,40 @@ interface Finding {
 
 /** Examines a host where no agent runs, or takes what one left out of the kernel. Gives the exit code. */
 export async function doctor(options: DoctorOptions): Promise<number> {
-  if (options.remove) {
-    const removed = Accounting.remove(options.bpffs);
-    const text = removed
-      ? `removed: all programs and maps under ${options.bpffs} are out of the kernel; totals stay in ${options.stateDir}`
-      : `nothing to remove: ${options.bpffs} holds no programs or maps`;
-    console.log(options.json ? JSON.stringify({ removed }) : text);
-    return 0;
-  }
+  if (options.remove) return remove(options);
   const findings = examine(options);
   if (options.json) console.log(JSON.stringify({ agent: null, findings }));
   else for (const { what, ok, detail } of findings) console.log(`${ok ? 'ok     ' : 'MISSING'} ${what}: ${detail}`);
   return findings.every(({ ok }) => ok) ? 0 : 1;
+}
+
+async function remove({ bpffs, stateDir, json }: DoctorOptions): Promise<number> {
+  const held = await lock(bpffs); // an agent may have another socket than the one that was asked
+  let lost: string | undefined;
+  const removed = Accounting.remove(bpffs, () => {
+    lost = takeOver(bpffs, stateDir);
+  });
+  held.close();
+  const totals = lost === undefined ? `totals stay in ${stateDir}` : `what they have counted last is lost: ${lost}`;
+  const text = removed
+    ? `removed: all programs and maps under ${bpffs} are out of the kernel; ${totals}`
+    : `nothing to remove: ${bpffs} holds no programs or maps`;
+  console.log(json ? JSON.stringify({ removed, lost }) : text);
+  return 0;
+}
+
+/** What was counted since the last agent ended goes into its totals; why not, where it can't. */
+function takeOver(bpffs: string, stateDir: string): string | undefined {
+  try {
+    if (!Store.isIn(stateDir)) return `${stateDir} holds no totals`;
+    using store = Store.open(stateDir);
+    const clock = { nowMs: wallTimeMs, bootNs: bootTimeNs };
+    const recognise = recogniser(loadProfiles());
+    harvest({ bpffs, store, clock, users: new Users(), recognise, onlyWhereItBelongs: true });
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
@@ -60,13 +90,21 @@ function examine({ bpffs, cgroup, socketPath }: DoctorOptions): Finding[] {
     return `${release()} with BTF`;
   });
   const hasLibrary = check('libbpf', () => `${libbpf().libbpf_major_version()}.${libbpf().libbpf_minor_version()}`);
-  check('cgroup2', () => cgroup ?? findCgroupRoot());
+  check('cgroup2', () => {
+    const place = cgroup ?? findCgroupRoot();
+    findings.push(...surroundings(place).map(toFinding));
+    return place;
+  });
   check('bpffs', () => {
     ensureBpffs(bpffs);
     return existsSync(join(bpffs, 'maps', 'totals')) ? `${bpffs}, where accounting goes on` : `${bpffs}, empty`;
   });
-  if (hasLibrary) findings.push(...examineHooks());
+  if (hasLibrary) findings.push(...examineHooks(), ...shortcomingsHere().map(toFinding));
   return findings;
+}
+
+function toFinding({ feature, consequence, reason }: MissingFeature): Finding {
+  return { what: feature, ok: false, detail: `${consequence} (${reason})` };
 }
 
 /** Asks the kernel about every program, without attaching any. */

@@ -1,4 +1,3 @@
-import type { Logger } from 'pino';
 import { ArrayWindow } from '../bpf/array-window.ts';
 import { Btf } from '../bpf/btf.ts';
 import { BpfError } from '../bpf/errors.ts';
@@ -8,6 +7,8 @@ import { BpfMap } from '../bpf/map.ts';
 import { RingBuffer } from '../bpf/ring-buffer.ts';
 import { pinPath } from './accounting.ts';
 import { relayedOf } from './counters.ts';
+import { epochOf } from './epoch.ts';
+import { AgentError } from './errors.ts';
 import { ProcessDescription } from './process-description.ts';
 import { type Clock, type ProcessRecord, ProcessTable } from './process-table.ts';
 import type { Store } from './store.ts';
@@ -19,9 +20,9 @@ export interface HarvestOptions {
   store: Store;
   clock: Clock;
   users: Users;
-  bootId: string;
   recognise: (executable: string | null, command: string) => string | null;
-  logger: Logger;
+  /** Into no other totals than those that hold what was counted before. */
+  onlyWhereItBelongs?: true;
 }
 
 /** What is read here; whatever else another version changes is no obstacle. */
@@ -35,26 +36,23 @@ const READ = [
 ];
 
 /**
- * Takes what the programs of another version have counted since the last checkpoint of its agent into the totals on
- * disk, before their maps go. Processes begin anew with the new programs; their apps do not. Where the two versions
- * keep processes differently it is lost, and said.
+ * Takes what the programs have counted since the last checkpoint of their agent into the totals on disk, before their
+ * maps go. Processes begin anew with other programs; their apps do not.
+ * @returns how many processes the maps held
+ * @throws BpfError where they are of another version that keeps processes differently, AGENT_STATE_UNUSABLE
  */
-export function harvest(options: HarvestOptions): void {
-  try {
-    const { processes } = harvestProcesses(options);
-    options.logger.info({ processes }, 'took over what programs of another version had counted');
-  } catch (error) {
-    options.logger.warn({ err: error }, 'what programs of another version have counted since its agent ended is lost');
-  }
-}
-
-function harvestProcesses({ bpffs, store, clock, users, bootId, recognise }: HarvestOptions): { processes: number } {
+export function harvest(options: HarvestOptions): number {
+  const { bpffs, store, clock, users, recognise } = options;
   using stack = new DisposableStack();
   const open = (name: string): BpfMap => stack.use(BpfMap.openPinned(pinPath(bpffs, 'maps', name)));
   const counters = open('processes');
   const btf = Btf.ofId(counters.info.btfId);
   compareLayouts(btf, layouts, { source: bpffs, hint: 'another version keeps processes differently', only: READ });
-  store.beginEpoch(`${bootId}:${sinceNs(btf, open('totals'))}`, clock.nowMs());
+  const epoch = epochOf(sinceNs(btf, open('totals')));
+  if (options.onlyWhereItBelongs && store.epoch !== epoch) {
+    throw new AgentError('AGENT_STATE_UNUSABLE', 'its totals are not those of what was counted there');
+  }
+  store.beginEpoch(epoch, clock.nowMs());
 
   const relays = new Map<ProcessRecord, RestoredRelay>();
   const description = new ProcessDescription({
@@ -90,7 +88,7 @@ function harvestProcesses({ bpffs, store, clock, users, bootId, recognise }: Har
   totals.withStored(() => table.scan());
   table.poll();
   totals.write(table.records(), []);
-  return { processes: table.size };
+  return table.size;
 }
 
 /** When the counters began; other versions may keep it elsewhere in the same struct. */

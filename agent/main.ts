@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { createServer as createLock, type Server } from 'node:net';
 import { release } from 'node:os';
-import { join, resolve as resolvePath } from 'node:path';
+import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createServer } from '../api/server.ts';
 import { readTokenFile } from '../api/tokens.ts';
@@ -16,17 +15,20 @@ import { Audit } from './audit.ts';
 import { type Config, describeOptions, readConfig } from './config.ts';
 import { HostControl } from './control.ts';
 import { KernelEnforcer } from './enforcement/kernel-enforcer.ts';
+import { bootId, epochOf } from './epoch.ts';
 import { AgentError } from './errors.ts';
 import { Fingerprints } from './fingerprints.ts';
 import { FlowTable } from './flow-table.ts';
+import { makeFolders } from './folders.ts';
 import { harvest } from './harvest.ts';
 import { InterfaceBooks } from './interface-books.ts';
+import { lock } from './lock.ts';
 import { ensureBpffs, findCgroupRoot } from './mounts.ts';
 import { NetworkNamespaces } from './network-namespaces.ts';
 import { Policies } from './policies/policies.ts';
 import { readProcStat } from './proc-stat.ts';
 import { ProcessKiller } from './process-killer.ts';
-import { loadProfiles, type Profiles } from './profiles/profiles.ts';
+import { loadProfiles, recogniser } from './profiles/profiles.ts';
 import { Protection } from './protection.ts';
 import { sparing } from './sparing.ts';
 import { Store } from './store.ts';
@@ -73,19 +75,25 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
   // An agent that could not start leaves nothing behind; one that adopted leaves what it found.
   let removesAtEnd = false;
   stack.defer(() => {
-    if (removesAtEnd) Accounting.remove(config.bpffs);
+    if (removesAtEnd) Accounting.remove(config.bpffs, beforeMapsGo);
   });
   const users = new Users();
   const profiles = config.profiles ? loadProfiles() : null;
-  const recognise = profiles ? recogniser(profiles) : () => null;
-  const replaced = (bpffs: string): void =>
-    harvest({ bpffs, store, clock, users, bootId: bootId(), recognise, logger });
-  const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup, replaced }));
+  const recognise = recogniser(profiles);
+  const beforeMapsGo = (bpffs: string): void => {
+    try {
+      const processes = harvest({ bpffs, store, clock, users, recognise });
+      logger.info({ processes }, 'took over what had been counted');
+    } catch (error) {
+      logger.warn({ err: error }, 'what was counted since the last checkpoint is lost');
+    }
+  };
+  const accounting = stack.use(Accounting.start({ bpffs: config.bpffs, cgroup, beforeMapsGo }));
   removesAtEnd = config.detachOnExit || !accounting.adopted;
   const fingerprints = config.fingerprints ? stack.use(new Fingerprints(cgroup)) : null;
   const missing = [...accounting.missing, fingerprints?.missing].filter((each) => each != null);
   for (const { feature, consequence, reason } of missing) logger.warn({ feature, reason }, consequence);
-  store.beginEpoch(`${bootId()}:${accounting.sinceNs}`, Date.now());
+  store.beginEpoch(epochOf(accounting.sinceNs), Date.now());
 
   const maps = {
     interfaces: accounting.map('interfaces'),
@@ -171,37 +179,16 @@ async function run(config: Config, logger: Logger, stopped: Promise<string>): Pr
     processes: () => agent.processes(),
     isApp: (name) => agent.hasApp(name) || (profiles?.byId(name) ?? null) !== null,
   });
-  const server = stack.use(createServer({ readings: agent, control, logger, version, tokens, peerCredentials }));
+  const served = { readings: agent, control, logger, version, tokens, makeFolders, peerCredentials };
+  const server = stack.use(createServer(served));
   const { urls, socketPath } = await server.listen({ tcp: config.listen, socketPath: config.socket });
   removesAtEnd = config.detachOnExit;
   logger.info({ urls, socketPath, cgroup, adopted: accounting.adopted }, accounting.adopted ? 'adopted' : 'accounting');
   logger.info({ signal: await stopped }, 'stopping; the kernel goes on counting unless told to detach');
 }
 
-/** One agent a directory. The name goes with the process, however it ends. @throws AGENT_ALREADY_RUNNING */
-async function lock(directory: string): Promise<Server> {
-  const server = createLock();
-  const { promise, resolve, reject } = Promise.withResolvers<Server>();
-  server.once('error', reject);
-  server.listen(`\0relayledger:${resolvePath(directory)}`, () => resolve(server));
-  try {
-    return await promise;
-  } catch (cause) {
-    const message = `another agent uses ${directory}; stop it, or give this one folders of its own (--bpffs, --state-dir)`;
-    throw new AgentError('AGENT_ALREADY_RUNNING', message, { cause });
-  }
-}
-
-function recogniser(profiles: Profiles): (executable: string | null, command: string) => string | null {
-  return (executable, command) => profiles.recognise({ executable, command })?.id ?? null;
-}
-
 function waitForSignal(): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
   return promise;
-}
-
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -13,6 +13,12 @@ export interface ProcStat {
 }
 
 const PF_KTHREAD = 0x0020_0000;
+const NS_PER_TICK = 10_000_000n;
+
+/** @param startNs CLOCK_BOOTTIME */
+export function startTicksOf(startNs: bigint): number {
+  return Number(startNs / NS_PER_TICK);
+}
 
 /** undefined where there is no such process. */
 export function readProcStat(pid: number): ProcStat | undefined {

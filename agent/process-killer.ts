@@ -1,8 +1,7 @@
 import { BpfError } from '../bpf/errors.ts';
 import { ProcessFd } from '../bpf/process-fd.ts';
 import { AgentError } from './errors.ts';
-import { startTicksOf } from './policies/match.ts';
-import { type ProcStat, readProcExecutable, readProcStat } from './proc-stat.ts';
+import { type ProcStat, readProcExecutable, readProcStat, startTicksOf } from './proc-stat.ts';
 import type { ProcessRecord } from './process-table.ts';
 import type { Protection } from './protection.ts';
 import { toIso } from './wall-time.ts';

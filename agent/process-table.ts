@@ -15,6 +15,7 @@ import { Words } from '../bpf/words.ts';
 import { type Counters, KERNEL_COUNTERS, makeCounters, PAYLOAD, WIRE_TX_BYTES, WIRE_TX_PACKETS } from './counters.ts';
 import { completeDetails, decodeDetails, type ProcessDetails, UNKNOWN_DETAILS } from './details.ts';
 import { appOf, placementOf } from './identity.ts';
+import { readProcStat, startTicksOf } from './proc-stat.ts';
 import { SharedStrings } from './shared-strings.ts';
 import { toWallMs } from './wall-time.ts';
 
@@ -255,7 +256,7 @@ export class ProcessTable {
     key.writeUInt32LE(record.slot);
     const value = this.#maps.details.lookup(key);
     const kernel = value ? decodeDetails(readRlProcessDetails(new DataView(value.buffer, value.byteOffset), 0)) : null;
-    const details = completeDetails(kernel ?? UNKNOWN_DETAILS, record.tgid, () => this.#isAlive(record));
+    const details = completeDetails(kernel ?? UNKNOWN_DETAILS, record.tgid, () => this.#isShown(record));
     const { executable, command, cgroup } = details;
     record.details = {
       ...details,
@@ -275,8 +276,10 @@ export class ProcessTable {
     this.#listener.described(record);
   }
 
-  #isAlive(record: ProcessRecord): boolean {
-    return this.#exitNs(record) === 0n;
+  /** Whether /proc has it under its pid: it lives, and the agent is in the pid namespace of the host. */
+  #isShown(record: ProcessRecord): boolean {
+    const stat = readProcStat(record.tgid);
+    return this.#exitNs(record) === 0n && stat?.startTicks === startTicksOf(record.startNs);
   }
 
   #exitNs({ slot }: ProcessRecord): bigint {

@@ -24,7 +24,10 @@ export interface RelayWatchOptions {
   ledger: RelayLedger;
   /** Compares the content of suspected flows; null where that isn't asked for. */
   fingerprints: Pick<Fingerprints, 'read' | 'watch'> | null;
+  /** Its wall clock is not to be set; see `onWall`. */
   clock: () => ClockPair;
+  /** A moment of that clock as people are told it. */
+  onWall: (iso: string) => string;
   /** A process's relayed bytes rose; the vector is used again. */
   billed: (record: ProcessRecord, delta: Counters) => void;
 }
@@ -92,7 +95,12 @@ export class RelayWatch {
     this.#look(now.nowMs);
     for (const record of this.#told) this.#bill(record);
     this.recycle();
-    return changes;
+    return changes.map((change) => this.#toWall(change));
+  }
+
+  #toWall<T extends { since: string | null }>(told: T): T {
+    const since = told.since && this.#options.onWall(told.since);
+    return since === told.since ? told : { ...told, since };
   }
 
   /** Slots of processes that share a pipe, or whose flows are matched by their volumes. */
@@ -134,7 +142,7 @@ export class RelayWatch {
   }
 
   relayOf(record: ProcessRecord): Relay {
-    const relay = this.#options.ledger.relayOf(identityOf(record));
+    const relay = this.#toWall(this.#options.ledger.relayOf(identityOf(record)));
     const earlier = this.#earlier.get(identityOf(record))?.relay;
     const verdict = relay.verdict === 'relay' || !earlier ? relay : earlier;
     return { ...verdict, ...relayedOf(record.counters) };
@@ -163,7 +171,7 @@ export class RelayWatch {
   }
 
   relays(): RelayReading[] {
-    return this.#options.ledger.relays();
+    return this.#options.ledger.relays().map((reading) => this.#toWall(reading));
   }
 
   /** Forgets a process whose slot was given back. */

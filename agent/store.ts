@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Counters, makeCounters } from './counters.ts';
@@ -41,6 +42,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS closed_interfaces (key TEXT PRIMARY KEY, seen TEXT NOT NULL) STRICT;
   CREATE INDEX IF NOT EXISTS processes_exited ON processes (exited_at_ms);
 `;
+const FILE = 'ledger.sqlite';
 const VERSION = '1';
 
 /** In the column `freed`: of an earlier epoch. The process may well live on, with counters that began at zero again. */
@@ -68,9 +70,13 @@ export class Store implements Disposable {
     return this.#db;
   }
 
+  static isIn(stateDir: string): boolean {
+    return existsSync(join(stateDir, FILE));
+  }
+
   /** @throws AGENT_STATE_UNUSABLE */
   static open(stateDir: string): Store {
-    const path = join(stateDir, 'ledger.sqlite');
+    const path = join(stateDir, FILE);
     try {
       makeFolders(stateDir, 0o750);
       const db = new DatabaseSync(path);
@@ -89,13 +95,18 @@ export class Store implements Disposable {
     }
   }
 
+  /** Of which run of the kernel's counters its processes are; undefined before any. */
+  get epoch(): string | undefined {
+    return this.#meta('epoch');
+  }
+
   /**
    * Tells the store which run of the kernel's counters it is about to see. What it knows of processes of an earlier
    * run stays in their apps' totals; their own counters are history.
    * @param epoch changes with each boot and each time the counters start from zero
    */
   beginEpoch(epoch: string, nowMs: number): void {
-    if (this.#meta('epoch') === epoch) return;
+    if (this.epoch === epoch) return;
     transaction(this.#db, () => {
       this.#db.prepare('UPDATE processes SET exited_at_ms = ? WHERE exited_at_ms IS NULL').run(nowMs);
       this.#db.prepare('UPDATE processes SET freed = ?').run(FREED_EARLIER);

@@ -1,23 +1,21 @@
 import { lookup } from 'node:dns/promises';
-import { chmod, lstat, mkdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { ListenOptions, Socket } from 'node:net';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { isLoopbackAddress } from './access.ts';
 import { ApiError, errorCode } from './errors.ts';
-import type { ProblemCode } from './problems.ts';
-import { ProblemError, problemBody, problemMediaType, problems } from './problems.ts';
-
-// `import` would read all that node:http exports, and its WebSocket loads an HTTP client: 12 MB that nobody uses here.
-const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http');
+import { createHttpServer } from './http-server.ts';
 
 export interface ListenPlaces {
   /** `HOST:PORT`, `[IPv6]:PORT`; port 0 takes any free one. */
   tcp?: readonly string[];
   socketPath?: string;
 }
+
+/** Makes a folder, and those on the way to it, where it is missing. */
+export type MakeFolders = (path: string, mode: number) => void;
 
 export interface Listening {
   /** `http://HOST:PORT` of every TCP address that is listened on. */
@@ -49,56 +47,6 @@ async function resolveAddresses({ host }: ListenAddress): Promise<string[]> {
   } catch (error) {
     throw new ApiError('listen-address-invalid', `cannot listen on ${host}: the name is not known`, { cause: error });
   }
-}
-
-const clientProblems = new Map<string | undefined, ProblemCode>([
-  ['HPE_HEADER_OVERFLOW', 'headers-too-large'],
-  ['ERR_HTTP_REQUEST_TIMEOUT', 'request-timeout'],
-]);
-
-/** What never became a request, such as broken HTTP, gets its problem body here; Fastify does not see it. */
-function refuseBrokenRequest(error: Error, socket: Duplex): void {
-  if (errorCode(error) === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const code = clientProblems.get(errorCode(error)) ?? 'malformed-request';
-  refuse(socket, new ProblemError(code, `${problems[code].title}.`), '');
-}
-
-/** Of CONNECT, too, Fastify sees nothing; Node would hang up without a word. */
-function refuseConnect(request: IncomingMessage, socket: Duplex): void {
-  refuse(socket, new ProblemError('method-not-allowed', 'This is no proxy.'), request.url ?? '');
-}
-
-function refuse(socket: Duplex, problem: ProblemError, url: string): void {
-  const { status } = problem;
-  const body = JSON.stringify(problemBody(problem, url));
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${problemMediaType}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-}
-
-function createHttpServer(handler: RequestListener): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: 10_000,
-      requestTimeout: 30_000,
-      // Above a scrape interval of a minute, so that Prometheus keeps its connection.
-      keepAliveTimeout: 75_000,
-      // A missing Host header is refused with a problem body by access.ts.
-      requireHostHeader: false,
-    },
-    handler,
-  );
-  server.maxConnections = 1024;
-  server.on('clientError', refuseBrokenRequest);
-  server.on('connect', refuseConnect);
-  // Whatever else a client expects: Node would refuse it, with no body.
-  server.on('checkExpectation', handler);
-  return server;
 }
 
 function bind(server: Server, options: ListenOptions): Promise<void> {
@@ -146,9 +94,9 @@ async function clearSocketPath(socketPath: string): Promise<void> {
   await unlink(socketPath);
 }
 
-async function bindUnix(server: Server, socketPath: string): Promise<void> {
+async function bindUnix(server: Server, socketPath: string, makeFolders: MakeFolders): Promise<void> {
   try {
-    await mkdir(dirname(socketPath), { recursive: true, mode: 0o755 });
+    makeFolders(dirname(socketPath), 0o755);
     await clearSocketPath(socketPath);
     // bind(2) creates the file with the umask's permissions: at no moment can others connect.
     const umask = process.umask(0o117);
@@ -191,7 +139,7 @@ async function closeServer(server: Server): Promise<void> {
 export async function listenOn(
   handler: RequestListener,
   places: ListenPlaces,
-  options: { hasTokens: boolean; unixRequests: WeakSet<IncomingMessage> },
+  options: { hasTokens: boolean; unixRequests: WeakSet<IncomingMessage>; makeFolders: MakeFolders },
 ): Promise<Listening> {
   const targets: { host: string; port: number; optional: boolean }[] = [];
   for (const text of places.tcp ?? []) {
@@ -220,7 +168,7 @@ export async function listenOn(
         options.unixRequests.add(request);
         handler(request, response);
       });
-      await bindUnix(server, places.socketPath);
+      await bindUnix(server, places.socketPath, options.makeFolders);
       servers.push(server);
     }
     for (const { host, port, optional } of targets) {

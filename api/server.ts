@@ -8,7 +8,8 @@ import type { Credentials, Peer } from './access.ts';
 import { credentialsReader, peerOf, requireReader } from './access.ts';
 import { Documentation } from './documentation.ts';
 import { EventStreams } from './event-stream.ts';
-import type { Listening, ListenPlaces } from './listen.ts';
+import { takeJsonBodies } from './json-body.ts';
+import type { Listening, ListenPlaces, MakeFolders } from './listen.ts';
 import { listenOn } from './listen.ts';
 import { requireAccepted } from './negotiation.ts';
 import type { ParameterSchema } from './parameters.ts';
@@ -35,6 +36,8 @@ export interface ServerOptions {
   version: string;
   /** From `readTokenFile`; without any, only loopback and the Unix socket can be listened on. */
   tokens?: readonly Token[];
+  /** For the folder that the Unix socket is to lie in. */
+  makeFolders: MakeFolders;
   /** Who is at the other end of a Unix socket's descriptor. Without it nobody is root there. */
   peerCredentials?: (fd: number) => Credentials | null;
   /** Further names by which this host is asked over loopback, such as one from /etc/hosts. */
@@ -185,8 +188,7 @@ function createApp(logger: FastifyBaseLogger): Api {
   // The schema is proven against the answer's type when it is compiled, so JSON.stringify may write whatever is
   // there; a serializer built from the schema would leave out, without a word, what the schema does not name.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  // Bodies are JSON; Fastify would take plain text as well.
-  app.removeContentTypeParser('text/plain');
+  takeJsonBodies(app);
   app.setErrorHandler((error, request, reply) => sendProblem(request, reply, error));
   app.setNotFoundHandler(() => {
     throw new ProblemError('route-not-found', 'There is nothing at this path.');
@@ -195,7 +197,7 @@ function createApp(logger: FastifyBaseLogger): Api {
 }
 
 export function createServer(options: ServerOptions): ApiServer {
-  const { readings, control, version, tokens = [] } = options;
+  const { readings, control, version, makeFolders, tokens = [] } = options;
   const credentialsOf = credentialsReader(options.peerCredentials ?? (() => null));
   const hostNames = (options.hostNames ?? []).map((name) => name.toLowerCase());
   const unixRequests = new WeakSet<IncomingMessage>();
@@ -252,7 +254,7 @@ export function createServer(options: ServerOptions): ApiServer {
     app,
     async listen(places: ListenPlaces): Promise<Listening> {
       await app.ready();
-      const opened = await listenOn(app.routing, places, { hasTokens: tokens.length > 0, unixRequests });
+      const opened = await listenOn(app.routing, places, { hasTokens: tokens.length > 0, unixRequests, makeFolders });
       listening.push(opened);
       return opened;
     },

@@ -14,4 +14,14 @@ int trace_lengths(void *context)
 	return 0;
 }
 
+/* A cgroup program reads more of a packet than __sk_buff has: kernel 6.2. */
+extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;
+
+SEC("cgroup_skb/egress")
+int read_packet(struct __sk_buff *skb)
+{
+	struct sk_buff *packet = bpf_cast_to_kern_ctx(skb);
+	return packet->len ? 1 : 0;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -113,6 +113,20 @@ static __always_inline bool same_address(const __u8 *a, const __u8 *b)
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
 }
 
+/* A message that was not sent, or is empty, has no flow: whom it named is not to be taken for the next one's peer. */
+static __noinline int forget_peer(struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+	__u32 slot;
+
+	if (sk->sk_type != SOCK_DGRAM || (family != AF_INET && family != AF_INET6) || sk->__sk_common.skc_dport)
+		return 0;
+	struct rl_thread *thread = current_thread(bpf_get_current_task_btf(), &slot);
+	if (thread)
+		thread->has_peer = 0;
+	return 0;
+}
+
 /* The flow of a message on a socket that is not connected: most often the same as that of the message before. */
 static __noinline __u64 find_datagram_flow(struct sock *sk, struct rl_socket *s, struct rl_process *p, __u32 slot,
 					   struct rl_thread *thread)

@@ -7,8 +7,8 @@
  *
  * Hooks:  tp_btf/net_dev_start_xmit, tp_btf/netif_receive_skb; tp_btf/kfree_skb for what never got there.
  * Cost:   one per-CPU array look-up and some plain additions a packet.
- * Blind:  AF_XDP zero-copy and XDP redirection pass no skb; what AF_PACKET sends past the queueing discipline
- *         (PACKET_QDISC_BYPASS) passes no tracepoint.
+ * Blind:  AF_XDP zero-copy and XDP redirection pass no skb; what AF_XDP sends otherwise, and AF_PACKET past the queueing
+ *         discipline (PACKET_QDISC_BYPASS), passes no tracepoint.
  */
 
 #define PACKET_LOOPBACK 5

@@ -9,7 +9,7 @@
  *         a socket and TCP_ZEROCOPY_RECEIVE pass no recvmsg. Before 6.3 calls.bpf.c takes the place of the first two.
  * Cost:   a process look-up and a socket storage look-up each.
  * Blind:  of two urgent bytes that come between two reads, one after the other, the first is taken for read;
- *         splice from a kTLS or MPTCP socket; sockmap redirection; AF_XDP. wire.bpf.c sees their packets.
+ *         splice from a kTLS or MPTCP socket; sockmap redirection: wire.bpf.c sees their packets. AF_XDP: nobody does.
  */
 
 enum { TLS_BASE = 0 };
@@ -128,7 +128,7 @@ static __always_inline int count_send(struct sock *sk, int result)
 	__u16 family = sk->__sk_common.skc_family;
 
 	if (result <= 0)
-		return 0;
+		return forget_peer(sk);
 	if (is_counted_family(family))
 		charge(sk, get_socket(sk), RL_TX, result);
 	else if (family == AF_UNIX)
@@ -140,8 +140,10 @@ static __always_inline int count_receive(struct sock *sk, int result, int flags)
 {
 	__u16 family = sk->__sk_common.skc_family;
 
-	if (result <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE))
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE))
 		return 0;
+	if (result <= 0)
+		return result == 0 ? forget_peer(sk) : 0; /* a receive that fails has named nobody */
 	if (family == AF_UNIX)
 		follow(sk, RL_RX, result);
 	if (!is_counted_family(family))

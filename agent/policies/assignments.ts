@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
+import { startTicksOf } from '../proc-stat.ts';
 import type { ProcessRecord } from '../process-table.ts';
 import { carriesSessions, type Protection } from '../protection.ts';
 import type { Enforcer } from './enforcer.ts';
-import { type Bound, isExplicit, isMatch, startTicksOf } from './match.ts';
+import { type Bound, isExplicit, isMatch } from './match.ts';
 import type { Policy, RuledFlow } from './policy.ts';
 import type { Spared } from './policy-records.ts';
 

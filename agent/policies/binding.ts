@@ -1,8 +1,8 @@
 import { AgentError } from '../errors.ts';
-import type { ProcStat } from '../proc-stat.ts';
+import { type ProcStat, startTicksOf } from '../proc-stat.ts';
 import type { ProcessRecord } from '../process-table.ts';
 import type { Protection } from '../protection.ts';
-import { type Bound, startTicksOf } from './match.ts';
+import type { Bound } from './match.ts';
 import type { StoredPolicy } from './policy-records.ts';
 import { PolicyInvalidError } from './validate.ts';
 

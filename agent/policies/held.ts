@@ -77,6 +77,7 @@ export class Held {
       this.quota.peakBytes = Math.max(this.quota.peakBytes, counters.quotaUsedBytes);
       this.quota.exhausted = counters.quotaExhausted;
     }
+    if (nowMs < (this.lastHeldMs ?? 0)) this.lastHeldMs = this.heldSinceMs = null; // the clock was set back
     if (lastHeldBackNs > 0) this.#held(Math.round(nowMs - Math.max(0, Number(bootNs) - lastHeldBackNs) / 1e6));
     if (this.#isAtLimit(nowMs)) this.#held(nowMs);
     if (this.lastHeldMs === null || nowMs - this.lastHeldMs > RECENT_MS) this.heldSinceMs = null;

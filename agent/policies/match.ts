@@ -1,3 +1,4 @@
+import { startTicksOf } from '../proc-stat.ts';
 import type { EarlyMatch } from './enforcer.ts';
 import type { Match } from './policy.ts';
 
@@ -25,11 +26,6 @@ export interface Bound {
 
 /** As many digits of a container's id as `docker ps` shows. */
 const SHORT_ID = 12;
-const NS_PER_TICK = 10_000_000n;
-
-export function startTicksOf(startNs: bigint): number {
-  return Number(startNs / NS_PER_TICK);
-}
 
 /** @param bound which process `match.pid` meant when the policy was put; null matches no pid */
 export function isMatch(match: Match, candidate: Candidate, bound: Bound | null): boolean {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Audit, AuditAction } from '../audit.ts';
 import { AgentError } from '../errors.ts';
-import type { ProcStat } from '../proc-stat.ts';
+import { type ProcStat, startTicksOf } from '../proc-stat.ts';
 import type { ProcessKiller } from '../process-killer.ts';
 import type { Clock, ProcessRecord } from '../process-table.ts';
 import type { Protection } from '../protection.ts';
@@ -11,7 +11,6 @@ import { describePolicy } from './describe.ts';
 import type { Enforcer } from './enforcer.ts';
 import { byPrecedence, Held, isExpired, requireWritable } from './held.ts';
 import { Installation } from './installation.ts';
-import { startTicksOf } from './match.ts';
 import type { Policy, PolicyReading, RuledFlow } from './policy.ts';
 import type { PolicySeries } from './policy-metrics.ts';
 import type { PolicyRecords, Spared, StoredPolicy } from './policy-records.ts';

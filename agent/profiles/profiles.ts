@@ -43,6 +43,11 @@ export function loadProfiles(overrides: string = OVERRIDES_FOLDER, catalogue: st
   return new Profiles([...theirs, ...readFolder(catalogue, false).filter(({ id }) => !ids.has(id))]);
 }
 
+/** How an app gets the name of its profile; without profiles it gets none. */
+export function recogniser(profiles: Profiles | null): (executable: string | null, command: string) => string | null {
+  return (executable, command) => profiles?.recognise({ executable, command })?.id ?? null;
+}
+
 function readFolder(folder: string, optional: boolean): Profile[] {
   let names: string[];
   try {

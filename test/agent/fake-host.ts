@@ -4,6 +4,7 @@ import type { Accounting } from '../../agent/accounting.ts';
 import { Agent } from '../../agent/agent.ts';
 import { Audit } from '../../agent/audit.ts';
 import { nothingSeen, type Seen } from '../../agent/device-figures.ts';
+import type { FlowTable } from '../../agent/flow-table.ts';
 import type { InterfaceBooks } from '../../agent/interface-books.ts';
 import { Policies } from '../../agent/policies/policies.ts';
 import { Protection } from '../../agent/protection.ts';
@@ -76,8 +77,14 @@ function fakeAccounting({ kernel, adopted }: Host, dump: () => Buffer): Accounti
   } as unknown as Accounting;
 }
 
+interface Overrides {
+  maxApps?: number;
+  metricsPerProcess?: boolean;
+  flows?: FlowTable;
+}
+
 /** Starts an agent whose timer only runs when the test says so. */
-export function start(t: Test, host: Host, override: { maxApps?: number; metricsPerProcess?: boolean } = {}): Running {
+export function start(t: Test, host: Host, override: Overrides = {}): Running {
   const { clock, folder, epoch } = host;
   const store = Store.open(folder);
   t.teardown(() => store[Symbol.dispose]());
@@ -93,7 +100,7 @@ export function start(t: Test, host: Host, override: { maxApps?: number; metrics
       sum: (_: unknown, direction: 'rx' | 'tx') => ({ before: host.seen[direction], after: host.seen[direction] }),
       forgetGone: () => undefined,
     } as unknown as InterfaceBooks,
-    flows: null,
+    flows: override.flows ?? null,
     fingerprints: null,
     policies: noPolicies(store, clock),
     users: new Users('/nonexistent/passwd'),

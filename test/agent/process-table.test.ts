@@ -62,6 +62,13 @@ t.test('a slot that changed hands while the table was scanned is left for the ne
   t.equal(table.size, 0);
 });
 
+t.test('what /proc shows is not taken from another process with that pid', async (t) => {
+  const { kernel, table } = makeTable();
+  kernel.touch({ pid: process.pid, argv: [''] });
+  table.poll();
+  t.equal(only(table).details.command, '');
+});
+
 t.test('a process that has ended before it is looked at still has its name', async (t) => {
   const { kernel, table, started, ended } = makeTable();
   const process = kernel.touch({ name: 'wget', cgroup: '/system.slice/cron.service' });

@@ -4,6 +4,7 @@ import type { ProcessRecord, ProcessTable } from '../../agent/process-table.ts';
 import { RelayLedger } from '../../agent/relay/ledger.ts';
 import { RelayWatch } from '../../agent/relay-watch.ts';
 import { makeFlowTable } from './fake-flows.ts';
+import { makeHost, start } from './fake-host.ts';
 
 t.test('a process that begins before a second look: its connections that are over by the next one count', async (t) => {
   const { kernel, table } = makeFlowTable();
@@ -14,6 +15,7 @@ t.test('a process that begins before a second look: its connections that are ove
     ledger: new RelayLedger(),
     fingerprints: null,
     clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
+    onWall: (iso) => iso,
     billed: () => undefined,
   });
   const told: (readonly string[])[] = [];
@@ -35,6 +37,34 @@ t.test('a process that begins before a second look: its connections that are ove
   t.equal(told.length, 1, 'once');
 });
 
+t.test(
+  'where the wall clock is set, the ledger’s goes on, and what it has found is told as the wall clock has it',
+  async (t) => {
+    const host = makeHost(t);
+    const { clock } = host;
+    const begun = clock.nowMs();
+    const judged: number[] = [];
+    t.intercept(RelayLedger.prototype, 'judge', {
+      value: (nowMs: number) => {
+        judged.push(nowMs - begun);
+        return [];
+      },
+    });
+    t.intercept(RelayLedger.prototype, 'relays', {
+      value: () => [{ pid: 7, processKey: '7:1', since: new Date(begun).toISOString() }],
+    });
+    const { agent, tick } = start(t, host, { flows: makeFlowTable().table });
+    t.match(agent.relays(), [{ since: new Date(begun).toISOString() }]);
+    for (const setMs of [-3_600_000, 0, 86_400_000]) {
+      clock.advance(1000);
+      clock.setWall(clock.nowMs() + setMs);
+      tick();
+    }
+    t.same(judged, [0, 1000, 2000, 3000]);
+    t.match(agent.relays(), [{ since: new Date(begun + 82_800_000).toISOString() }]);
+  },
+);
+
 t.test('two that share a pipe, known only after their traffic: it counts', async (t) => {
   const { kernel, table } = makeFlowTable();
   const records: ProcessRecord[] = [];
@@ -47,6 +77,7 @@ t.test('two that share a pipe, known only after their traffic: it counts', async
     ledger: new RelayLedger(),
     fingerprints: null,
     clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
+    onWall: (iso) => iso,
     billed: () => undefined,
   });
   const told: string[] = [];
@@ -85,6 +116,7 @@ t.test('flows that no pair leads to are told of once the ledger matches them by 
     ledger: new RelayLedger(),
     fingerprints: null,
     clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
+    onWall: (iso) => iso,
     billed: () => undefined,
   });
   const told: string[] = [];

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { toWallMs } from '../../agent/wall-time.ts';
+import { EvenClock, toIso, toWallMs } from '../../agent/wall-time.ts';
 import { FakeClock } from './fake-clock.ts';
 
 t.test('a time since boot is on the wall clock where it was, however late either clock is read', async (t) => {
@@ -34,4 +34,21 @@ t.test('where there is never time to read both at once, the closest pair counts'
   };
   const found = toWallMs({ nowMs, bootNs: () => clock.bootNs() }, startNs);
   t.ok(Math.abs(found - expected) <= 1, `${found - expected} ms off`);
+});
+
+t.test('the even clock goes on where the wall clock is set, and tells its moments as that one does now', async (t) => {
+  const clock = new FakeClock();
+  const even = new EvenClock(clock);
+  const begun = clock.nowMs();
+  t.equal(even.nowMs(), begun);
+  clock.advance(1000);
+  t.equal(even.nowMs(), begun + 1000);
+  t.equal(even.onWall(toIso(begun)), toIso(begun));
+  for (const hours of [-1, 1, 24 * 365]) {
+    clock.setWall(begun + 1000 + hours * 3_600_000);
+    t.equal(even.nowMs(), begun + 1000);
+    t.equal(even.onWall(toIso(begun)), toIso(begun + hours * 3_600_000), `${hours}`);
+    clock.wallMs += 3;
+    t.equal(even.onWall(toIso(begun)), toIso(begun + hours * 3_600_000), 'no moment moves by what reading takes');
+  }
 });

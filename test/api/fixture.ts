@@ -10,6 +10,7 @@ import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import type { Test } from 'tap';
+import { makeFolders } from '../../agent/folders.ts';
 import { runProgram } from '../../api/cli/program.ts';
 import type { Terminal } from '../../api/cli/terminal.ts';
 import type { Listening } from '../../api/listen.ts';
@@ -47,6 +48,7 @@ export function startServer(t: Test, override: Partial<ServerOptions> = {}): Api
     control: new ControlHost().control,
     logger: pino({ level: 'silent' }),
     version: '0.0.0-test',
+    makeFolders,
     ...override,
   });
   t.teardown(() => server.close());

@@ -64,6 +64,16 @@ t.test('the folder of the socket is made', async (t) => {
   t.equal((await ask({ socketPath }, '/healthz')).status, 200);
 });
 
+t.test('a folder that can’t be made is refused', async (t) => {
+  const places: [title: string, socketPath: string, message: RegExp][] = [
+    ['a file is in its place', join(import.meta.filename, 'api.sock'), /EEXIST|ENOTDIR/],
+    ['the kernel says that the parent is missing, which is there', '/proc/relayledger/run/api.sock', /ENOENT/],
+  ];
+  for (const [title, socketPath, message] of places) {
+    await t.rejects(startServer(t).listen({ socketPath }), { code: 'listen-failed', message }, title);
+  }
+});
+
 t.test('the socket file of an agent that was killed is replaced', async (t) => {
   const socketPath = join(await makeFolder(t), 'api.sock');
   const abandon = `

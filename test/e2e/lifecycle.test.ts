@@ -86,38 +86,51 @@ for (const ending of ['SIGTERM', 'SIGKILL'] as const) {
   });
 }
 
-t.test('an agent with other programs takes over what those of another version had counted', async (t) => {
-  await using hosts = await Hosts.make({ offloads: true });
-  const ground = new Ground(hosts, await buildPrograms());
-  await using agent = await Agent.start();
-  const truths: Truth[] = [];
-  truths.push(...(await ground.run(stream('a connection from before'))).truths);
-  await agent.settled((row) => truths.some(({ pid }) => pid === row.pid));
-  truths.push(...(await ground.run(stream('a connection just before the end'))).truths);
-  await agent.kill9();
-  for (const it of whileAway) truths.push(...(await ground.run(it)).truths);
-  {
-    using totals = BpfMap.openPinned(join(agent.bpffs, 'maps', 'totals'));
-    const [key, value] = [Buffer.alloc(4), totals.lookup(Buffer.alloc(4)) as Buffer];
-    value.writeBigUInt64LE(4711n, RL_TOTALS_OFFSET.objectId);
-    totals.update(key, value);
-  }
-  await agent.start();
-  t.equal((await agent.status()).adopted, false);
-  const pids = new Set(truths.map(({ pid }) => pid));
-  const rows = await agent.settled((row) => pids.has(row.pid));
-  t.same(payloadDifferences(truths, rows), [], 'payload of every process is equal to its own count');
-  const { apps } = await agent.api<{ apps: App[] }>('/v1/apps');
-  const all = await agent.processes();
-  for (const app of new Set(rows.map((row) => row.app))) {
-    const sent = all.filter((row) => row.app === app).reduce((sum, row) => sum + row.traffic.payload.sentBytes, 0);
-    t.equal(
-      apps.find((each) => each.app === app)?.traffic.payload.sentBytes,
-      sent,
-      `${app} has what its processes sent`,
-    );
-  }
-});
+const replacements: [title: string, replace: (agent: Agent) => Promise<void>][] = [
+  [
+    'an agent with other programs takes over what those of another version had counted',
+    async (agent) => {
+      using totals = BpfMap.openPinned(join(agent.bpffs, 'maps', 'totals'));
+      const [key, value] = [Buffer.alloc(4), totals.lookup(Buffer.alloc(4)) as Buffer];
+      value.writeBigUInt64LE(4711n, RL_TOTALS_OFFSET.objectId);
+      totals.update(key, value);
+    },
+  ],
+  [
+    'what was counted while no agent ran stays when doctor --remove takes the programs out',
+    async (agent) => void (await run(['doctor', '--remove', ...agent.places()])),
+  ],
+];
+
+for (const [title, replace] of replacements) {
+  t.test(title, async (t) => {
+    await using hosts = await Hosts.make({ offloads: true });
+    const ground = new Ground(hosts, await buildPrograms());
+    await using agent = await Agent.start();
+    const truths: Truth[] = [];
+    truths.push(...(await ground.run(stream('a connection from before'))).truths);
+    await agent.settled((row) => truths.some(({ pid }) => pid === row.pid));
+    truths.push(...(await ground.run(stream('a connection just before the end'))).truths);
+    await agent.kill9();
+    for (const it of whileAway) truths.push(...(await ground.run(it)).truths);
+    await replace(agent);
+    await agent.start();
+    t.equal((await agent.status()).adopted, false);
+    const pids = new Set(truths.map(({ pid }) => pid));
+    const rows = await agent.settled((row) => pids.has(row.pid));
+    t.same(payloadDifferences(truths, rows), [], 'payload of every process is equal to its own count');
+    const { apps } = await agent.api<{ apps: App[] }>('/v1/apps');
+    const all = await agent.processes();
+    for (const app of new Set(rows.map((row) => row.app))) {
+      const sent = all.filter((row) => row.app === app).reduce((sum, row) => sum + row.traffic.payload.sentBytes, 0);
+      t.equal(
+        apps.find((each) => each.app === app)?.traffic.payload.sentBytes,
+        sent,
+        `${app} has what its processes sent`,
+      );
+    }
+  });
+}
 
 t.test('totals by app never go back over restarts', async (t) => {
   await using hosts = await Hosts.make({ offloads: true });
@@ -164,6 +177,8 @@ t.test('taking everything out of the kernel leaves nothing in it', async (t) => 
     t.test(`with doctor --remove after ${end}`, async (t) => {
       await using agent = await Agent.start();
       const objects = await objectsOf(agent, programs);
+      const early = await run(['doctor', '--remove', ...agent.places()]);
+      t.match(early, { code: 1, errors: /another agent uses/ }, 'not while it runs, whatever its socket is');
       await agent[end]();
       t.equal(existsSync(agent.bpffs), true, 'the pins are there until then');
       const removed = await run(['doctor', '--remove', ...agent.places()]);

@@ -7,6 +7,7 @@ import type { Process, RelayReading } from '../../agent/readings.ts';
 import { Agent } from './agent.ts';
 import { buildPrograms } from './build.ts';
 import { type Running, start, waitForFile, waitForPort } from './hosts.ts';
+import { patience } from './patience.ts';
 import { type RelayCase, relayCases } from './relay-cases.ts';
 import { type Side, ThreeHosts } from './three-hosts.ts';
 import { readTruths } from './truth.ts';
@@ -125,7 +126,7 @@ t.test('who relays, between whom, and how much', async (t) => {
   const tooLong = new AbortController();
   const ends = await Promise.race([
     Promise.all(plays.map((play) => play.end())),
-    sleep(LONGEST_MS, null, { signal: tooLong.signal }).catch(() => null),
+    sleep(patience(LONGEST_MS), null, { signal: tooLong.signal }).catch(() => null),
   ]);
   tooLong.abort();
   t.ok(ends, 'the traffic ends');

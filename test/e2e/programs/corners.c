@@ -114,6 +114,35 @@ static void change_peers(int fd, const struct endpoint *one) {
   }
 }
 
+static void expect(ssize_t result, ssize_t wanted, const char *what) {
+  if (result != wanted)
+    fail(what);
+}
+
+/* Calls that name a peer and move nothing, each before a receive that does not ask who sent. */
+static void name_in_vain(void) {
+  struct endpoint broadcast = endpoint_of("127.255.255.255", 9), other = unread_socket(), own = {.length = sizeof own.address};
+  struct sockaddr_storage from;
+  socklen_t length = sizeof from;
+  int quiet = datagram_bind("127.0.0.1", 0), fd = datagram_bind("127.0.0.1", 0), sender = datagram_bind("127.0.0.1", 0);
+  if (getsockname(fd, (struct sockaddr *)&own.address, &own.length) != 0)
+    fail("getsockname");
+  for (int i = 0; i < 10; i++)
+    expect(sendto(sender, data, 100, 0, address_of(&own), own.length), 100, "send");
+  expect(sendto(fd, data, 100, 0, address_of(&broadcast), broadcast.length), -1, "send that is refused");
+  expect(recv(fd, data, sizeof data, 0), 100, "receive after a send that is refused");
+  expect(sendto(fd, data, 0, 0, address_of(&other), other.length), 0, "send nothing");
+  expect(recv(fd, data, sizeof data, 0), 100, "receive after a send of nothing");
+  struct endpoint to_quiet = {.length = sizeof to_quiet.address};
+  if (getsockname(quiet, (struct sockaddr *)&to_quiet.address, &to_quiet.length) != 0)
+    fail("getsockname");
+  int nobody = datagram_bind("127.0.0.1", 0);
+  expect(sendto(nobody, data, 0, 0, address_of(&to_quiet), to_quiet.length), 0, "send nothing to another");
+  expect(recvfrom(quiet, data, sizeof data, 0, (struct sockaddr *)&from, &length), 0, "receive nothing");
+  expect(recv(fd, data, sizeof data, 0), 100, "receive after nothing");
+  expect(sendto(fd, data, 100, 0, address_of(&broadcast), broadcast.length), -1, "last send that is refused");
+}
+
 int main(int count, char **arguments) {
   const char *mode = option_text(arguments, "--mode", NULL);
   if (count < 6 || !mode) {
@@ -136,6 +165,10 @@ int main(int count, char **arguments) {
     int fd = stream_connect(address, port, IPPROTO_TCP);
     (strcmp(mode, "shared") == 0 ? share_descriptors : leave_namespace)(fd);
     close(fd);
+    truth_exit("client");
+  }
+  if (strcmp(mode, "in-vain") == 0) {
+    name_in_vain();
     truth_exit("client");
   }
   struct endpoint peer = unread_socket();
