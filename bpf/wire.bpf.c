@@ -189,43 +189,47 @@ static __noinline int note_sender(struct __sk_buff *skb, struct rl_socket *s)
 	return 0;
 }
 
-enum { PASS_OWNED = -1, WAITS = 2 };
+enum { COUNTED = -1, WAITS = 1 << 30 };
 
 /*
- * A packet of a socket that has no owner, or has its listener's. Returns what the hook is to answer, or PASS_OWNED where
- * the packet is the owner's after all: it came to the listener itself, or is the first of an MPTCP subflow. PASS_OWNED
- * less a slot where a policy may hold that process, whose subflow it is. WAITS where it is not counted yet, as policies
- * of the listener's process may hold it: until it is touched, a connection is held as the process's that it came to.
+ * Whose is a packet, where a glimpse does not tell? The slot of its process; COUNTED where it has none, and is in the
+ * kernel's row now, or waits on its socket; WAITS and the slot of the listener's process where it is to wait, too, but
+ * policies of that process may hold it: until it is touched, a connection is held as the process's that it came to.
  */
-static __noinline int count_unowned(struct __sk_buff *skb, struct rl_socket *s, enum rl_direction direction, __u64 bytes,
-				    __u64 packets)
+static __noinline int find_owner(struct __sk_buff *skb, enum rl_direction direction, __u64 bytes, __u64 packets)
 {
 	struct bpf_sock *sk = skb->sk;
 
 	if (!sk)
-		return PASS;
-	if (s && s->owner != KERNEL_SLOT && sk->state == TCP_LISTEN)
-		return PASS_OWNED;
-	__u32 slot = mptcp_owner(sk);
-	struct rl_process *p = get_process(slot);
-	if (s && s->owner != KERNEL_SLOT) {
+		return COUNTED;
+	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	bool is_owned = s && s->owner != KERNEL_SLOT;
+	if (!is_owned || (s->claim == RL_CLAIM_LISTENER && sk->state != TCP_LISTEN)) {
+		__u32 slot = mptcp_owner(sk);
+		struct rl_process *p = get_process(slot);
 		if (slot != KERNEL_SLOT && p) {
-			claim(s, slot, p, RL_CLAIM_TOUCHED);
-			return PASS_OWNED;
+			if (is_owned)
+				claim(s, slot, p, RL_CLAIM_TOUCHED);
+			return slot;
+		}
+		if (!is_owned) {
+			bool is_claimed = s && s->claim != RL_CLAIM_NONE;
+			count_unattributed(is_claimed ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, bytes, packets);
+			return COUNTED;
 		}
 		struct rl_process *listener = get_process(s->owner);
 		if (listener && listener->generation == s->owner_generation && listener->policies)
-			return WAITS;
+			return s->owner | WAITS;
 		wait_for_owner(s, direction, bytes, packets);
-	} else if (slot != KERNEL_SLOT && p) {
-		if (p->policies && s)
-			return PASS_OWNED - (int)slot; /* hold_packet() is inline, and large: it has one caller */
-		count_wire(p, direction, bytes, packets);
-	} else {
-		bool is_claimed = s && s->claim != RL_CLAIM_NONE;
-		count_unattributed(is_claimed ? RL_TABLE_FULL : RL_KERNEL_SOCKET, direction, bytes, packets);
+		return COUNTED;
 	}
-	return PASS;
+	if (direction == RL_RX && s->nameless)
+		note_sender(skb, s);
+	struct rl_process *p = get_process(s->owner);
+	if (p && p->generation == s->owner_generation)
+		return s->owner;
+	count_unattributed(RL_LATE, direction, bytes, packets);
+	return COUNTED;
 }
 
 /* What rl_socket begins with. */
@@ -267,76 +271,61 @@ static __always_inline bool glimpse(struct __sk_buff *skb, struct glimpse *seen)
 	return true;
 }
 
-/* Counts a packet that has more to it than being counted for a known owner, whom no policy holds. */
-static __always_inline int count_with_care(struct __sk_buff *skb, enum rl_direction direction, __u64 bytes, __u64 packets)
-{
-	struct bpf_sock *sk = skb->sk;
-
-	if (!sk)
-		return PASS;
-	struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	int answer = PASS_OWNED;
-	if (!s || s->owner == KERNEL_SLOT || s->claim == RL_CLAIM_LISTENER) {
-		answer = count_unowned(skb, s, direction, bytes, packets);
-		if (answer == PASS || !s)
-			return PASS;
-	}
-	if (direction == RL_RX && s->nameless)
-		note_sender(skb, s);
-	struct rl_process *p = get_process(answer < PASS_OWNED ? PASS_OWNED - answer : s->owner);
-	if (!p || (answer >= PASS_OWNED && p->generation != s->owner_generation)) {
-		count_unattributed(RL_LATE, direction, bytes, packets);
-		return PASS;
-	}
-	int verdict = PASS;
-	if (p->policies)
-		verdict = hold_packet(skb, s, p->policies, direction);
-	if (!(verdict & PASS)) /* it never crosses the IP layer */
-		return direction == RL_TX ? verdict : DROP;
-	if (answer == WAITS)
-		wait_for_owner(s, direction, bytes, packets);
-	else
-		count_wire(p, direction, bytes, packets);
-	return direction == RL_TX ? verdict : PASS;
-}
-
-static __noinline int receive_with_care(struct __sk_buff *skb, __u64 bytes, __u64 packets)
-{
-	return count_with_care(skb, RL_RX, bytes, packets);
-}
-
-static __noinline int send_with_care(struct __sk_buff *skb, __u64 bytes, __u64 packets)
-{
-	return count_with_care(skb, RL_TX, bytes, packets);
-}
-
-/*
- * What the packet of a socket with a known owner needs lies in one piece, without a call, as super-packets push the
- * programs out of the nearest cache, too. False where there is more to it.
- */
-static __always_inline bool count_plainly(struct __sk_buff *skb, enum rl_direction direction, const struct packet *packet)
+/* The process whose packet it is, and its slot; NULL where find_owner() has to look. */
+static __always_inline struct rl_process *glimpse_owner(struct __sk_buff *skb, enum rl_direction direction, __u32 *slot)
 {
 	struct glimpse seen;
 
 	if (!glimpse(skb, &seen) || seen.owner == KERNEL_SLOT || seen.claim == RL_CLAIM_LISTENER ||
 	    (direction == RL_RX && seen.nameless))
-		return false;
+		return NULL;
 	struct rl_process *p = get_process(seen.owner);
-	if (!p || p->generation != seen.owner_generation || p->policies)
-		return false;
-	count_wire(p, direction, packet->bytes, packet->packets);
-	return true;
+	*slot = seen.owner;
+	return p && p->generation == seen.owner_generation ? p : NULL;
+}
+
+/*
+ * What the packet of a known owner whom no policy holds needs lies in one piece, without a call, as super-packets push the
+ * programs out of the nearest cache, too.
+ */
+static __always_inline int count_packet(struct __sk_buff *skb, enum rl_direction direction)
+{
+	struct packet packet;
+	__u32 slot = KERNEL_SLOT;
+
+	measure(skb, direction, &packet);
+	struct rl_process *p = glimpse_owner(skb, direction, &slot);
+	if (likely(p && !p->policies)) {
+		count_wire(p, direction, packet.bytes, packet.packets);
+		return PASS;
+	}
+	int owner = p ? (int)slot : find_owner(skb, direction, packet.bytes, packet.packets);
+	if (owner == COUNTED)
+		return PASS;
+	p = get_process(owner & ~WAITS); /* anew, so that the verifier follows what comes once */
+	if (!p)
+		return PASS;
+	int verdict = PASS;
+	struct bpf_sock *sk = skb->sk;
+	if (p->policies && sk) {
+		struct rl_socket *s = bpf_sk_storage_get(&sockets, sk, 0, 0);
+		if (s)
+			verdict = hold_packet(skb, s, p->policies, direction);
+		if (!(verdict & PASS)) /* it never crosses the IP layer */
+			return direction == RL_TX ? verdict : DROP;
+		if (owner & WAITS) {
+			wait_for_owner(s, direction, packet.bytes, packet.packets);
+			return direction == RL_TX ? verdict : PASS;
+		}
+	}
+	count_wire(p, direction, packet.bytes, packet.packets);
+	return direction == RL_TX ? verdict : PASS;
 }
 
 SEC("cgroup_skb/ingress")
 int skb_ingress(struct __sk_buff *skb)
 {
-	struct packet packet;
-
-	measure(skb, RL_RX, &packet);
-	if (likely(count_plainly(skb, RL_RX, &packet)))
-		return PASS;
-	return receive_with_care(skb, packet.bytes, packet.packets);
+	return count_packet(skb, RL_RX);
 }
 
 /* For kfree_skb, which takes off again what other programs at this hook refuse after it was charged here. */
@@ -353,12 +342,8 @@ static __noinline int note_refused(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int skb_egress(struct __sk_buff *skb)
 {
-	struct packet packet;
+	int verdict = count_packet(skb, RL_TX);
 
-	measure(skb, RL_TX, &packet);
-	if (likely(count_plainly(skb, RL_TX, &packet)))
-		return PASS;
-	int verdict = send_with_care(skb, packet.bytes, packet.packets);
 	if (!(verdict & PASS))
 		note_refused(skb);
 	return verdict;
