@@ -3,8 +3,9 @@ import { type Evidence, type FlowEvidence, flowSince, type PairEvidence, pairKey
 import { type FlowPrints, PrintLog, proveVerbatim } from './fingerprints.ts';
 import { isAmongOneHost, isEdge } from './groups.ts';
 import { type Finding, judgeEvidence } from './judgement.ts';
-import { findStored, type Known } from './stored.ts';
+import { findStored } from './stored.ts';
 import { findTwins } from './twins.ts';
+import type { Known } from './volumes.ts';
 
 /* The evidence of one process, and what its evaluations have ruled so far. */
 

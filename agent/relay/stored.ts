@@ -1,8 +1,7 @@
-import { type Evidence, type FlowEvidence, NO_SIZES, type PairEvidence, pairKey } from './evidence.ts';
-import { directionOf } from './groups.ts';
+import type { Evidence, FlowEvidence } from './evidence.ts';
 import type { Finding } from './judgement.ts';
-import { lagBucket } from './lag.ts';
 import type { Ruling } from './rules.ts';
+import { atLeast, BY_CHANCE, isSoonAfter, type Known, toDirection } from './volumes.ts';
 
 /*
  * Does it store and forward? What a mail relay takes on one connection it writes to a disk, and sends on by another one
@@ -26,16 +25,12 @@ const ANSWERS_SHARE = 0.1;
 const MIN_LETTERS = 8;
 /** Of all sent by such connections. */
 const FORWARDED_SHARE = 0.5;
-/** From the begin of the one connection to that of the other. */
-const LONGEST_MS = 60_000;
 /** Headers that are put on or taken off (RFC 5321, 4.4: a trace line; RFC 6376: a signature), and how little they vary. */
 const ENVELOPE_BYTES = 4_096;
 const VARIATION_BYTES = 64;
 const ENVELOPES = (2 * ENVELOPE_BYTES) / VARIATION_BYTES;
 /** So much wider is the neighbourhood that tells how dense sizes are: few letters have no two in a narrow one. */
 const WIDER = 4;
-/** As sizes that agree one way (rules.ts). */
-const BY_CHANCE = 1e-6;
 /** The youngest of each side are looked at. */
 const MOST = 128;
 
@@ -43,14 +38,6 @@ interface Match {
   readonly from: FlowEvidence;
   readonly to: FlowEvidence;
   readonly envelope: number;
-}
-
-/** What is known of flows and pairs already. */
-export interface Known {
-  /** A flow that relays in another way. */
-  isOther(flow: FlowEvidence): boolean;
-  /** A letter that was found before: it is not matched with another one now. */
-  isFound(from: FlowEvidence, to: FlowEvidence): boolean;
 }
 
 export function findStored({ flows }: Evidence, { isOther, isFound }: Known): Finding | null {
@@ -79,8 +66,7 @@ function matchAll(letters: readonly FlowEvidence[], forwarded: readonly FlowEvid
   return forwarded.flatMap((to) =>
     letters.flatMap((from) => {
       const envelope = to.sent - from.received;
-      const laterMs = to.firstMs - from.firstMs;
-      const fits = Math.abs(envelope) <= ENVELOPE_BYTES && laterMs >= 0 && laterMs <= LONGEST_MS;
+      const fits = Math.abs(envelope) <= ENVELOPE_BYTES && isSoonAfter(from, to);
       return fits && from.host !== to.host ? { from, to, envelope } : [];
     }),
   );
@@ -119,39 +105,4 @@ function likenessOf(letters: readonly FlowEvidence[]): number {
   }
   const pairs = (sizes.length * (sizes.length - 1)) / 2;
   return Math.max(alike / pairs, (near + 1) / (pairs + 1) / WIDER);
-}
-
-/** P(at least `hits` of `tries`), each with probability p. */
-export function atLeast(hits: number, tries: number, p: number): number {
-  let term = p ** hits;
-  for (let k = 1; k <= hits; k++) term *= (tries - hits + k) / k;
-  return Math.min(1, term); // of all sets of so many, each all hit: an upper bound
-}
-
-/** A direction of one pair, which passes on all that both ends have in common. */
-export function toDirection(from: FlowEvidence, to: FlowEvidence): Finding['directions'][number] {
-  const pair = toPair(from, to);
-  const evidence = {
-    flows: new Map([from, to].map((flow) => [flow.id, flow])),
-    pairs: new Map([[pairKey(from.id, to.id), pair]]),
-  };
-  return directionOf(evidence, [pair]);
-}
-
-function toPair(from: FlowEvidence, to: FlowEvidence): PairEvidence {
-  const lags: number[] = [];
-  lags[lagBucket(to.firstMs - from.firstMs)] = to.sends;
-  return {
-    source: from.id,
-    destination: to.id,
-    moved: Math.min(from.received, to.sent),
-    copied: 0,
-    moves: to.sends,
-    copies: 0,
-    settled: 0,
-    direct: 0,
-    sameRun: 0,
-    lags: Array.from(lags, (count) => count ?? 0),
-    sizes: NO_SIZES,
-  };
 }

@@ -1,7 +1,7 @@
 import type { FlowEvidence } from './evidence.ts';
 import type { Finding } from './judgement.ts';
 import type { Ruling } from './rules.ts';
-import { atLeast, type Known, toDirection } from './stored.ts';
+import { atLeast, BY_CHANCE, isSoonAfter, type Known, toDirection } from './volumes.ts';
 
 /*
  * Does each connection that others have opened have a twin of its own: one to which went all that came, and from which
@@ -21,10 +21,6 @@ const MIN_BYTES = 64;
 const MIN_TWINS = 8;
 /** Of those that the process has opened; what is held of others right now makes them differ. */
 const TWINS_SHARE = 0.5;
-/** From the begin of the one connection to that of the other. */
-const LONGEST_MS = 60_000;
-/** As sizes that agree one way (rules.ts). */
-const BY_CHANCE = 1e-6;
 
 export function findTwins(flows: Iterable<FlowEvidence>, { isOther, isFound }: Known): Finding | null {
   const accepted: FlowEvidence[] = [];
@@ -39,12 +35,11 @@ export function findTwins(flows: Iterable<FlowEvidence>, { isOther, isFound }: K
   const taken = new Set<string>();
   const near = accepted.filter((flow) => !isOther(flow));
   const twins = near.flatMap((one) => {
-    const candidates = far.get(totalsOf(one.received, one.sent))?.filter((other) => {
-      const laterMs = other.firstMs - one.firstMs;
-      return (
-        laterMs >= 0 && laterMs <= LONGEST_MS && one.host !== other.host && !taken.has(other.id) && !isOther(other)
+    const candidates = far
+      .get(totalsOf(one.received, one.sent))
+      ?.filter(
+        (other) => isSoonAfter(one, other) && one.host !== other.host && !taken.has(other.id) && !isOther(other),
       );
-    });
     const other = candidates?.find((candidate) => isFound(one, candidate)) ?? candidates?.[0];
     if (!other) return [];
     taken.add(other.id);

@@ -1,8 +1,8 @@
 import t from 'tap';
 import type { FlowEvidence } from '../../../agent/relay/evidence.ts';
 import { RelayLedger } from '../../../agent/relay/ledger.ts';
-import type { Known } from '../../../agent/relay/stored.ts';
 import { findTwins } from '../../../agent/relay/twins.ts';
+import type { Known } from '../../../agent/relay/volumes.ts';
 import { makeFlow, makePair } from './make-evidence.ts';
 
 const NOBODY = { isOther: () => false, isFound: () => false };
