@@ -1,23 +1,41 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { makeCounters } from '../../agent/counters.ts';
+import type { FlowTable } from '../../agent/flow-table.ts';
 import type { ProcessRecord, ProcessTable } from '../../agent/process-table.ts';
 import { RelayLedger } from '../../agent/relay/ledger.ts';
 import { RelayWatch } from '../../agent/relay-watch.ts';
 import { makeFlowTable } from './fake-flows.ts';
 import { makeHost, start } from './fake-host.ts';
 
-t.test('a process that begins before a second look: its connections that are over by the next one count', async (t) => {
-  const { kernel, table } = makeFlowTable();
-  const records: ProcessRecord[] = [];
-  const watch = new RelayWatch({
-    flows: table,
-    processes: { records: () => [], bySlot: () => records[0] } as unknown as ProcessTable,
+/** Polls as the test says, at a time that stands still. */
+function watchOver(
+  flows: FlowTable,
+  processes: { records: () => unknown; bySlot: (slot: number) => unknown },
+): RelayWatch {
+  return new RelayWatch({
+    flows,
+    processes: processes as unknown as ProcessTable,
     ledger: new RelayLedger(),
     fingerprints: null,
     clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
     onWall: (iso) => iso,
     billed: () => undefined,
   });
+}
+
+/** Collects the ids of the flows that the ledger would be told of. */
+function toldFlows(t: Test): string[] {
+  const told: string[] = [];
+  t.intercept(RelayLedger.prototype, 'update', {
+    value: (_: unknown, flows: { id: string }[]) => told.push(...flows.map(({ id }) => id)),
+  });
+  return told;
+}
+
+t.test('a process that begins before a second look: its connections that are over by the next one count', async (t) => {
+  const { kernel, table } = makeFlowTable();
+  const records: ProcessRecord[] = [];
+  const watch = watchOver(table, { records: () => [], bySlot: () => records[0] });
   const told: (readonly string[])[] = [];
   t.intercept(RelayLedger.prototype, 'update', {
     value: (_: unknown, flows: { id: string }[], pairs: { source: string }[]) => {
@@ -68,22 +86,9 @@ t.test(
 t.test('two that share a pipe, known only after their traffic: it counts', async (t) => {
   const { kernel, table } = makeFlowTable();
   const records: ProcessRecord[] = [];
-  const watch = new RelayWatch({
-    flows: table,
-    processes: {
-      records: () => records.values(),
-      bySlot: (slot: number) => records.find((record) => record.slot === slot),
-    } as unknown as ProcessTable,
-    ledger: new RelayLedger(),
-    fingerprints: null,
-    clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
-    onWall: (iso) => iso,
-    billed: () => undefined,
-  });
-  const told: string[] = [];
-  t.intercept(RelayLedger.prototype, 'update', {
-    value: (_: unknown, flows: { id: string }[]) => told.push(...flows.map(({ id }) => id)),
-  });
+  const bySlot = (slot: number): unknown => records.find((record) => record.slot === slot);
+  const watch = watchOver(table, { records: () => records.values(), bySlot });
+  const told = toldFlows(t);
   const received = kernel.make({ slot: 4 });
   const sent = kernel.make({ slot: 5 });
   kernel.receive(received, 100_000);
@@ -107,22 +112,9 @@ t.test('two that share a pipe, known only after their traffic: it counts', async
 t.test('flows that no pair leads to are told of once the ledger matches them by volumes', async (t) => {
   const { kernel, table } = makeFlowTable();
   const record = { slot: 4, tgid: 7, startNs: 1n, name: 'mta', exitedAtMs: null, details: { fifos: [] } };
-  const watch = new RelayWatch({
-    flows: table,
-    processes: {
-      records: () => [{ ...record, counters: makeCounters() }].values(),
-      bySlot: () => record,
-    } as unknown as ProcessTable,
-    ledger: new RelayLedger(),
-    fingerprints: null,
-    clock: () => ({ nowMs: 1_000, monotonicNs: 1e9 }),
-    onWall: (iso) => iso,
-    billed: () => undefined,
-  });
-  const told: string[] = [];
-  t.intercept(RelayLedger.prototype, 'update', {
-    value: (_: unknown, flows: { id: string }[]) => told.push(...flows.map(({ id }) => id)),
-  });
+  const records = (): unknown => [{ ...record, counters: makeCounters() }].values();
+  const watch = watchOver(table, { records, bySlot: () => record });
+  const told = toldFlows(t);
   let wantsAll = false;
   t.intercept(RelayLedger.prototype, 'wantsAllOf', { value: () => wantsAll });
   const [left, sentOn, alone] = [kernel.make({ slot: 4 }), kernel.make({ slot: 4 }), kernel.make({ slot: 4 })];
