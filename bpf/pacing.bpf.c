@@ -34,12 +34,9 @@ __noinline __u64 pace_of(struct rl_socket *s)
 			continue;
 		if (policy->flags & RL_POLICY_RELAY && !find_ruling(s->flow))
 			continue;
-		__u64 rate = get_limit(policy)->rate_bytes_per_second;
-		struct rl_allowance *a = &policy->allowances[RL_TX];
-		if (!rate)
+		struct rl_allowance *a = rated_allowance(policy, RL_TX);
+		if (!a)
 			continue;
-		if (a->limit_rate != rate)
-			begin_allowance(a, rate, bpf_ktime_get_ns());
 		__u64 fair = a->fair_rate;
 		if (!pace || fair < pace)
 			pace = fair;

@@ -19,6 +19,17 @@
 /* What the kernel takes for none where it works out a scale: a listener can't be given back none itself. */
 #define NO_WINDOW_CLAMP (65535 << 14)
 
+/* What the policy allows under its rate, worked out anew where that has changed; NULL where it has none. */
+static __always_inline struct rl_allowance *rated_allowance(struct rl_policy *policy, enum rl_direction direction)
+{
+	__u64 rate = get_limit(policy)->rate_bytes_per_second;
+	struct rl_allowance *a = get_allowance(policy, direction);
+
+	if (rate && a->limit_rate != rate)
+		begin_allowance(a, rate, bpf_ktime_get_ns());
+	return rate ? a : NULL;
+}
+
 /* What a new connection has saved up. */
 #define FIRST_WINDOW_NS 50000000ULL
 
@@ -58,12 +69,9 @@ __noinline __u32 first_window(__u64 held_to)
 			break;
 		if (!limits(policy, RL_RX) || policy->flags & RL_POLICY_RELAY)
 			continue;
-		__u64 rate = get_limit(policy)->rate_bytes_per_second;
-		struct rl_allowance *a = &policy->allowances[RL_RX];
-		if (!rate)
+		struct rl_allowance *a = rated_allowance(policy, RL_RX);
+		if (!a)
 			continue;
-		if (a->limit_rate != rate)
-			begin_allowance(a, rate, bpf_ktime_get_ns());
 		__u64 segments = a->fair_rate * FIRST_WINDOW_NS / SECOND_NS / NOMINAL_SEGMENT;
 		segments = segments > FIRST_SEGMENTS ? FIRST_SEGMENTS : segments < LEAST_SEGMENTS ? LEAST_SEGMENTS : segments;
 		if (!window || segments < window)
@@ -92,12 +100,9 @@ __noinline __u32 window_of(struct rl_socket *s, struct rl_held *held, __u32 srtt
 			break;
 		if (!limits(policy, RL_RX) || policy->flags & RL_POLICY_RELAY)
 			continue;
-		__u64 rate = get_limit(policy)->rate_bytes_per_second;
-		struct rl_allowance *a = &policy->allowances[RL_RX];
-		if (!rate)
+		struct rl_allowance *a = rated_allowance(policy, RL_RX);
+		if (!a)
 			continue;
-		if (a->limit_rate != rate)
-			begin_allowance(a, rate, now);
 		struct rl_share *own = &held->shares[RL_RX][place];
 		if (!own->used_until_ns)
 			own->used_until_ns = now - FIRST_WINDOW_NS;
