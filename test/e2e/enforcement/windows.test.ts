@@ -22,9 +22,10 @@ function socketsOn(host: Host, port: number): string {
   return execFileSync('ip', ['netns', 'exec', host.name, 'ss', '-Htin', ...filter], { encoding: 'utf8' });
 }
 
-/** How a host's established connections on a port scale the windows that they offer, as an exponent, in order. */
+/** How a host's established connections on a port scale the windows that they offer, as an exponent, greatest first. */
 function scales(host: Host, port: number): number[] {
-  return [...socketsOn(host, port).matchAll(/wscale:\d+,(\d+)/g)].map(([, scale]) => Number(scale)).sort();
+  const found = [...socketsOn(host, port).matchAll(/wscale:\d+,(\d+)/g)].map(([, scale]) => Number(scale));
+  return found.toSorted((one, other) => other - one);
 }
 
 /** Bytes that have come and were not read. */
